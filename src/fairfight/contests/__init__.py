@@ -1,0 +1,1 @@
+"""Contests: where a task and a method are brought together without ever meeting each other."""

@@ -1,0 +1,207 @@
+"""What every dictionary gives, what every recipe takes, and the card that travels with a trained one.
+
+A kind is one file in `kinds/`: a recipe (the class that bears the file's name, a frozen dataclass of settings) and the
+dictionary that it trains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fairfight.dictionaries.tokens import TokenSource
+from fairfight.errors import DamagedFileError, WidthMismatchError
+
+__all__ = ["Card", "Dictionary", "Fit", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
+
+
+class Dictionary(ABC):
+    """A basis of a site: `encode` turns tokens into codes, `decode` turns codes back into tokens.
+
+    `encode` and `decode` check the width, in this one place, and take no gradient.
+    """
+
+    kind: ClassVar[str]
+    """Name of the plug-in file that restores it."""
+    architecture: ClassVar[str]
+    """The word for it in `cfg.json`: SAELens's own where SAELens knows it, else the kind."""
+    is_signed: ClassVar[bool]
+    """Whether codes may be negative, so that pooling has to keep minima as well as maxima."""
+
+    @property
+    @abstractmethod
+    def atoms(self) -> Float[Tensor, "latent d_model"]:
+        """What a code of one adds to the reconstruction, a row for each latent."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of the tokens."""
+        return self.atoms.shape[1]
+
+    @property
+    def latents(self) -> int:
+        """Number of atoms."""
+        return self.atoms.shape[0]
+
+    @final
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
+        """Give the codes of tokens, as float32.
+
+        Raises:
+            WidthMismatchError: the tokens have another width than the dictionary.
+        """
+        self._check("Activations", x, self.d_model)
+        return self._encode(x.float())
+
+    @final
+    @torch.no_grad()
+    def decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
+        """Give the tokens that the codes stand for.
+
+        Raises:
+            WidthMismatchError: there are more or fewer codes a token than latents.
+        """
+        self._check("Codes", codes, self.latents)
+        return self._decode(codes.float())
+
+    @property
+    @abstractmethod
+    def encode_flops_per_token(self) -> int:
+        """Floating-point operations that encoding a token takes (a multiply-add counts as two)."""
+
+    @property
+    @abstractmethod
+    def decode_flops_per_token(self) -> int:
+        """Floating-point operations that decoding a token takes if no code is skipped for being zero."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Give what `sae_weights.safetensors` holds."""
+
+    def cfg(self) -> dict[str, Any]:
+        """Give what `cfg.json` holds, apart from the metadata that a card adds."""
+        return {
+            "architecture": self.architecture,
+            "d_in": self.d_model,
+            "d_sae": self.latents,
+            "dtype": "float32",
+            "device": "cpu",
+            **self._settings(),
+        }
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """Give the entries of `cfg.json` that belong to the kind."""
+
+    @abstractmethod
+    def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]: ...
+
+    @abstractmethod
+    def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]: ...
+
+    def _check(self, name: str, matrix: Tensor, width: int) -> None:
+        if matrix.ndim != 2 or matrix.shape[1] != width:
+            found = f"width {matrix.shape[1]}" if matrix.ndim == 2 else f"shape {tuple(matrix.shape)}"
+            raise WidthMismatchError(
+                f"{name} have {found}, but this {self.kind} dictionary takes a matrix of width {width}. Choose the "
+                "site of the model that the dictionary was trained on (recorded in its cfg.json)."
+            )
+
+
+class TrainingFlops(NamedTuple):
+    """Floating-point operations of one training (a multiply-add counts as two)."""
+
+    executed: int
+    """What was done: products with codes that are known to be zero are left out."""
+    dense: int
+    """What a trainer without sparse products would have done."""
+
+
+class Fit(NamedTuple):
+    """What a recipe gives: the dictionary, and what it cost."""
+
+    dictionary: Dictionary
+    tokens_seen: int
+    """Tokens drawn, counted again in every epoch."""
+    flops: TrainingFlops
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary."""
+
+    is_seeded: ClassVar[bool]
+    """False where every seed gives the same dictionary."""
+
+    def train(self, tokens: TokenSource, seed: int) -> Fit:
+        """Give the dictionary of these tokens; the same seed gives the same bits on the same number of threads."""
+        ...
+
+    @staticmethod
+    def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Dictionary:
+        """Give the dictionary whose `cfg()` and `tensors()` these are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a dictionary comes from, what it cost, and how well it reconstructs its training tokens."""
+
+    kind: str
+    recipe: Mapping[str, Any]
+    """Every setting by name, defaults included."""
+    seed: int
+    site: str
+    model: str
+    activations_key: str
+    tokens_seen: int
+    training_flops: TrainingFlops
+    fvu: float
+    """Fraction of variance unexplained."""
+    l0: float
+    """Mean number of latents a token whose code is not zero."""
+    dead_share: float
+    """Share of latents that are silent on every measured token."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the card as plain values."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**plain, "recipe": dict(self.recipe), "training_flops": self.training_flops._asdict()}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """Give the card that `to_json` wrote.
+
+        Raises:
+            DamagedFileError: an entry is missing or unknown.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if plain.keys() != names:
+            raise DamagedFileError(
+                f"card.json has the entries {sorted(plain)}, but a card has {sorted(names)}. Save the dictionary again."
+            )
+        return cls(**{**plain, "training_flops": TrainingFlops(**plain["training_flops"])})
+
+
+def take_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Give the named tensors as float32, checked for presence and shape.
+
+    Raises:
+        DamagedFileError: a tensor is missing, or has another shape than `cfg.json` says.
+    """
+    for name, shape in shapes.items():
+        found = f"the shape {tuple(tensors[name].shape)}" if name in tensors else "nothing"
+        if found != f"the shape {shape}":
+            raise DamagedFileError(
+                f"sae_weights.safetensors holds {found} under '{name}', but its cfg.json asks for the shape {shape}. "
+                "Take both files from the same folder."
+            )
+    return {name: tensors[name].float().contiguous() for name in shapes}

@@ -1,0 +1,179 @@
+"""Dictionaries on disk: a folder in the layout of SAELens 6, with a card beside it.
+
+| file                      | holds                                                                              |
+|---------------------------|------------------------------------------------------------------------------------|
+| `cfg.json`                | architecture, widths, the kind's own entries, metadata (model, site)               |
+| `sae_weights.safetensors` | the tensors: `W_enc` [d_in, d_sae], `W_dec` [d_sae, d_in], `b_enc`, `b_dec` for SAEs |
+| `card.json`               | the card, and the SHA-256 of both other files                                      |
+
+SAELens reads the folders of kinds that it knows (`topk`, and `relu` as "standard"); the others keep the layout under an
+architecture of their own. A pickle is never opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from fairfight import registry
+from fairfight.dictionaries.contract import Card, Dictionary
+from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError
+
+CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
+_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
+_PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
+"""A bare pickle, and the zip archive that torch.save writes around one."""
+
+
+class Loaded(NamedTuple):
+    """A dictionary and the card that came with it."""
+
+    dictionary: Dictionary
+    card: Card
+
+
+def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
+    """Write `dictionary` and `card` into `folder`, in the place of what a dictionary folder held before.
+
+    The files are written beside it and moved under its name when they are whole, so no reader ever sees half of them.
+
+    Raises:
+        InputError: `folder` holds something other than a dictionary.
+        DiskFullError: there is no room; `folder` is as it was.
+    """
+    folder = Path(folder)
+    _check_replaceable(folder)
+    contents = _contents(dictionary, card)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        whole = workshop / "new"
+        whole.mkdir()
+        for name, content in contents.items():
+            (whole / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(workshop / "old")
+        whole.rename(folder)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        size = sum(map(len, contents.values()))
+        raise DiskFullError(
+            f"No room for the {size} bytes of {folder}; nothing was changed there. Make room and run again."
+        ) from error
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def load(folder: Path) -> Loaded:
+    """Give the dictionary and the card that `save` wrote.
+
+    Raises:
+        UnsafeFileError: the weights are a pickle.
+        InputError: the folder is not one that `save` wrote.
+        DamagedFileError: a file is not what the card's checksum says.
+    """
+    folder = Path(folder)
+    _refuse_pickle(folder)
+    for name in (CFG, WEIGHTS, CARD):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder} holds no {name}; a dictionary folder has {CFG}, {WEIGHTS} and {CARD}. "
+                "Give the folder that `save` wrote."
+            )
+    kept = _json(folder / CARD)
+    cfg_bytes, weight_bytes = (_verified(folder / name, kept.get("sha256", {})) for name in (CFG, WEIGHTS))
+    card = Card.from_json(kept.get("card", {}))
+    try:
+        tensors = safetensors.torch.load(weight_bytes)
+    except SafetensorError as error:
+        raise DamagedFileError(
+            f"{folder / WEIGHTS} is not a safetensors file ({error}). Train or fetch the dictionary again."
+        ) from error
+    dictionary = registry.load("kinds", card.kind).restore(json.loads(cfg_bytes), tensors)
+    return Loaded(dictionary, card)
+
+
+def _contents(dictionary: Dictionary, card: Card) -> dict[str, bytes]:
+    cfg = _json_bytes({**dictionary.cfg(), "metadata": _metadata(card)})
+    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in dictionary.tensors().items()})
+    checksums = {CFG: _sha256(cfg), WEIGHTS: _sha256(weights)}
+    return {CFG: cfg, WEIGHTS: weights, CARD: _json_bytes({"card": card.to_json(), "sha256": checksums})}
+
+
+def _metadata(card: Card) -> dict[str, Any]:
+    """Give what SAELens keeps about origin, with the site under TransformerLens's name."""
+    kind, _, layer = card.site.rpartition(".")
+    hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else card.site
+    return {
+        "model_name": card.model,
+        "hook_name": hook_name,
+        "site": card.site,
+        "fairfight_version": version("fairfight"),
+    }
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or (folder / CARD).is_file())):
+        return
+    raise InputError(
+        f"{folder} exists and is no dictionary folder (it holds no {CARD}), so it is not overwritten. "
+        "Choose another folder, or move what is there."
+    )
+
+
+def _refuse_pickle(folder: Path) -> None:
+    weights = folder / WEIGHTS
+    if folder.suffix.lower() in _PICKLES and folder.is_file():
+        found = folder
+    elif weights.is_file():
+        with weights.open("rb") as file:
+            found = weights if file.read(4).startswith(_PICKLE_STARTS) and not _is_safetensors(weights) else None
+    else:
+        found = next((file for file in sorted(folder.glob("*")) if file.suffix.lower() in _PICKLES), None)
+    if found is not None:
+        raise UnsafeFileError(
+            f"{found} is a pickle, which can run any code when it is opened; {WEIGHTS} was expected. "
+            "Ask its author for safetensors, or convert it on a machine that you can afford to lose."
+        )
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Say whether a header of the announced length follows: its length may by chance begin like a pickle."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        return length < file.stat().st_size and opened.read(1) == b"{"
+
+
+def _verified(file: Path, checksums: dict[str, str]) -> bytes:
+    content = file.read_bytes()
+    found, expected = _sha256(content), checksums.get(file.name)
+    if found != expected:
+        raise DamagedFileError(
+            f"{file} has the SHA-256 {found}, but its {CARD} says {expected}. Train or fetch the dictionary again."
+        )
+    return content
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DamagedFileError(f"{file} is not JSON ({error}). Train or fetch the dictionary again.") from error
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,98 @@
+"""The tokens that a dictionary is trained on: one site, one set of texts, no text of a sealed set among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fairfight import seeds
+from fairfight.errors import EmptyBatchError
+
+if TYPE_CHECKING:
+    from fairfight.activations.shards import Activations
+
+MEMORY_BYTES = 3 * 2**29
+"""How much memory the held tokens may take unless the caller says otherwise: 1.5 GiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSource:
+    """Training tokens of one site, held in memory as float32.
+
+    Only tokens of the texts that it was made from can ever be drawn, so a recipe cannot see any other.
+    """
+
+    values: Float[Tensor, "token d_model"]
+    site: str = ""
+    """Canonical name of the site, "" where the tokens came from nowhere in particular."""
+    key: str = ""
+    """Content hash of the activations behind the tokens."""
+    left_out_tokens: int = 0
+    """Tokens of the same texts that did not fit into memory."""
+
+    def __post_init__(self) -> None:
+        if not len(self.values):
+            raise EmptyBatchError(
+                "There is no token to train a dictionary on; at least one was expected. Choose texts with content."
+            )
+
+    @classmethod
+    def from_tensor(
+        cls, values: Float[Tensor, "token d_model"], *, site: str = "", key: str = "", left_out_tokens: int = 0
+    ) -> TokenSource:
+        """Give the source of these very tokens."""
+        return cls(values.detach().float().contiguous(), site, key, left_out_tokens)
+
+    @classmethod
+    def from_activations(
+        cls, activations: Activations, rows: Int[np.ndarray, " example"], *, memory_bytes: int = MEMORY_BYTES
+    ) -> TokenSource:
+        """Give the tokens of the texts in `rows`.
+
+        Where they would take more than `memory_bytes`, a random part of the texts is held that does not; the choice
+        hangs on the activations alone, so every recipe and seed trains on the same part. What was left out is counted.
+        """
+        rows = np.asarray(rows)
+        kept = rows[
+            _fitting(activations.token_counts[rows], memory_bytes // (4 * activations.d_model), activations.key)
+        ]
+        left_out = int(activations.token_counts[rows].sum() - activations.token_counts[kept].sum())
+        values = activations.tokens(kept).values
+        return cls.from_tensor(values, site=str(activations.site), key=activations.key, left_out_tokens=left_out)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the site."""
+        return self.values.shape[1]
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens are held."""
+        return len(self.values)
+
+    def sample(self, tokens: int, stream: torch.Generator) -> Float[Tensor, "token d_model"]:
+        """Give that many different tokens in random order, or all of them where there are fewer."""
+        return self.values[torch.randperm(self.token_count, generator=stream)[:tokens]]
+
+    def batches(self, batch: int, steps: int, stream: torch.Generator) -> Iterator[Float[Tensor, "token d_model"]]:
+        """Give `steps` full batches: every token once in random order, then all again in a new order, and so on."""
+        order = torch.randperm(self.token_count, generator=stream)
+        for _ in range(steps):
+            while len(order) < batch:
+                order = torch.cat([order, torch.randperm(self.token_count, generator=stream)])
+            chosen, order = order[:batch], order[batch:]
+            yield self.values[chosen]
+
+
+def _fitting(counts: Int[np.ndarray, " example"], limit: int, key: str) -> Int[np.ndarray, " example"]:
+    """Give the positions of the texts that are held: all, or a random part with at most `limit` tokens."""
+    if counts.sum() <= limit:
+        return np.arange(len(counts))
+    order = seeds.stream("tokens in memory", key).permutation(len(counts))
+    return np.sort(order[np.cumsum(counts[order]) <= limit])

@@ -1,0 +1,135 @@
+"""The ledger: the only bridge between measuring and judging.
+
+A run is a folder:
+
+    run.json              study, hash, versions, cards of the dictionaries
+    examples.json         the examples that were scored (`ExampleTable`)
+    trials/<key>.json     one file a trial, written whole or not at all
+
+Every file carries the SHA-256 of its content, so that a truncated or edited file is never read as whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fairfight.errors import DamagedFileError, DiskFullError, InputError
+from fairfight.records import ExampleRow, ExampleTable, Trial, canonical_json, trial_from_json, trial_to_json
+
+
+class Ledger:
+    """Trials in a run folder, one atomic file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trials_folder = folder / "trials"
+
+    def keys(self) -> set[str]:
+        """Give the keys of the trials that are there."""
+        return {file.stem for file in self.trials_folder.glob("*.json")}
+
+    def write(self, trial: Trial) -> None:
+        """Add a trial, replacing an earlier play of the same key.
+
+        Raises:
+            DiskFullError: the disk is full; earlier trials stay whole.
+        """
+        write_json(self.trials_folder / f"{trial.spec.key}.json", trial_to_json(trial))
+
+    def read(self, key: str) -> Trial:
+        """Give one trial.
+
+        Raises:
+            DamagedFileError: the file is truncated or was edited.
+        """
+        return trial_from_json(read_json(self.trials_folder / f"{key}.json"))
+
+    def trials(self) -> list[Trial]:
+        """Give every trial, in the order of their keys."""
+        return [self.read(key) for key in sorted(self.keys())]
+
+    def write_examples(self, table: ExampleTable) -> None:
+        """Keep the examples that the trials scored."""
+        write_json(self.folder / "examples.json", asdict(table))
+
+    def examples(self) -> ExampleTable:
+        """Give the examples that the trials scored."""
+        raw = read_json(self.folder / "examples.json")
+        order = {seed: {name: tuple(ids) for name, ids in sets.items()} for seed, sets in raw["order"].items()}
+        left_out = {seed: tuple(families) for seed, families in raw["left_out"].items()}
+        return ExampleTable(tuple(ExampleRow(**row) for row in raw["rows"]), tuple(raw["test_sets"]), order, left_out)
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Keep what holds for the whole run: study, hash, versions, dictionary cards, selections."""
+        write_json(self.folder / "run.json", dict(run))
+
+    def run(self) -> dict[str, Any]:
+        """Give what holds for the whole run.
+
+        Raises:
+            InputError: the folder is not a run.
+        """
+        if not (self.folder / "run.json").is_file():
+            raise InputError(f"{self.folder} is not a run: it holds no run.json. Give the folder that `fairfight run` printed.")
+        return read_json(self.folder / "run.json")
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write `content` with its checksum, whole or not at all.
+
+    Raises:
+        DiskFullError: nothing more can be written.
+    """
+    text = canonical_json(content)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    write_atomically(file, f'{{"sha256":"{checksum}","content":{text}}}\n'.encode())
+
+
+def read_json(file: Path) -> Any:
+    """Give the content of a file that `write_json` wrote.
+
+    Raises:
+        DamagedFileError: the file is truncated, or is not what its checksum says.
+    """
+    try:
+        wrapped = json.loads(file.read_bytes())
+        content, checksum = wrapped["content"], wrapped["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{file} is not a whole record ({error}). Delete it and run the same command again.") from error
+    if hashlib.sha256(canonical_json(content).encode()).hexdigest() != checksum:
+        raise DamagedFileError(f"{file} is not what its checksum says: it was edited. Delete it and run the same command again.")
+    return content
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write bytes beside `file`, then rename: a reader sees the old file, the new one, or none.
+
+    Raises:
+        DiskFullError: nothing more can be written; the half-written neighbour is removed.
+    """
+    temporary: str | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        with os.fdopen(handle, "wb") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, file)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"The disk is full: {file.name} could not be written to {file.parent}. What was finished before is whole. "
+                "Free some space and run the same command again; it goes on from there."
+            ) from error
+        raise

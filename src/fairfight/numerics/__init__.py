@@ -1,0 +1,1 @@
+"""Pure mathematics over arrays: no files, no models, no torch."""

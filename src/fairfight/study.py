@@ -1,0 +1,173 @@
+"""A study file: what is asked, of which model and dictionaries, with which effort. Checked before anything runs.
+
+The hash of a study covers everything that can move a number; `workers` and `runs_folder` cannot and stay outside.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fairfight.errors import StudyError, nearest
+from fairfight.records import content_hash
+
+
+class Section(BaseModel):
+    """A table of the study file; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """Which transformer."""
+
+    name: str = "all-MiniLM-L6-v2"
+    """`all-MiniLM-L6-v2` (embedded), a Hugging Face id with revision (`org/name@sha`), or a local folder."""
+    allow_remote_code: bool = False
+    """Whether the model's repository may run its own Python code here."""
+
+
+class TaskSection(Section):
+    """Which task, with its settings."""
+
+    name: str
+    settings: dict[str, Any] = {}
+    """Fields of the task's class."""
+
+
+class ActivationsSection(Section):
+    """Where activations are read; the same choice stands in every method's space."""
+
+    sites: tuple[str, ...] = Field(min_length=1)
+    poolings: tuple[str, ...] = ("mean", "max_min", "last")
+    max_tokens: int = Field(default=128, ge=2)
+    """Longer texts are cut there; how many were is said."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+
+class DictionarySection(Section):
+    """A dictionary to train at each site that a method asks for."""
+
+    kind: str
+    role: Literal["contestant", "rival", "control"]
+    recipe: dict[str, Any] = {}
+    """Fields of the kind's class."""
+
+
+class TrialsSection(Section):
+    """How much effort; the same for everybody."""
+
+    configurations: int = Field(default=8, ge=1)
+    """Configurations a method; both sides get the same total."""
+    seeds: int = Field(default=5, ge=1)
+    """Scored split seeds (1, 2, …). Seed 0 is for tuning; its test sets stay sealed."""
+    dictionary_seeds: int = Field(default=3, ge=1)
+    methods: tuple[str, ...] | None = None
+    """Names of the methods to play; all that the contest knows when left out."""
+    workers: int = Field(default=2, ge=1)
+    validation_share: float = Field(default=0.34, gt=0, lt=1)
+    left_out_families: int = Field(default=2, ge=0)
+    """Jailbreak families that validation leaves out of training, drawn anew for each seed."""
+    curve_k: tuple[int, ...] = ()
+    """Numbers of latents for the score-against-k figure; empty for none."""
+
+
+class Question(Section):
+    """What the verdict answers, fixed before the trials."""
+
+    name: str
+    challenger: Literal["dictionary", "rival", "control"] = "dictionary"
+    defender: Literal["baseline", "rival", "control"] = "baseline"
+    metric: Literal["auroc", "tpr"] = "auroc"
+    margin: float = Field(default=0.01, ge=0, lt=1)
+    """Smallest difference that matters, in the metric's units."""
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """Coverage of the interval."""
+    replicates: int = Field(default=2000, ge=200)
+
+
+class Study(Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    about: str = ""
+    model: ModelSection = ModelSection()
+    task: TaskSection
+    activations: ActivationsSection
+    dictionaries: dict[str, DictionarySection] = {}
+    methods: dict[str, dict[str, Any]] = {}
+    """For a method: settings to fix (`penalty = 0.1`) or values to choose from (`penalty = [0.1, 1.0]`), and
+    `configurations` to give it fewer because its fits are dear (they go to its side's other methods)."""
+    trials: TrialsSection = TrialsSection()
+    questions: tuple[Question, ...] = ()
+    runs_folder: str = "runs"
+
+    @model_validator(mode="after")
+    def _questions_have_distinct_names(self) -> Study:
+        names = [question.name for question in self.questions]
+        if len(set(names)) != len(names):
+            raise ValueError("two questions carry one name")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Content hash of everything that can move a number, in hex."""
+        content = self.model_dump(mode="json", exclude={"runs_folder": True, "about": True})
+        del content["trials"]["workers"]
+        return content_hash(content)
+
+
+def read_study(file: Path) -> Study:
+    """Give the study that a TOML file holds.
+
+    Raises:
+        StudyError: the file is missing, not TOML, not UTF-8, has an unknown key (the nearest known one is named), or an
+            impossible value.
+    """
+    try:
+        raw = tomllib.loads(file.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"There is no study file {file}. Give a path to a .toml file, such as studies/quick.toml.") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{file} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{file} is not TOML: {error}. Mend that place; the format is described at toml.io.") from error
+    return study_from(raw, where=file.name)
+
+
+def study_from(raw: dict[str, Any], *, where: str = "study") -> Study:
+    """Give the study that a parsed file holds; `where` names it in errors.
+
+    Raises:
+        StudyError: as for `read_study`.
+    """
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError("\n".join(_explain(where, problem) for problem in error.errors())) from error
+
+
+def _explain(where: str, problem: Any) -> str:
+    place, last = list(problem["loc"][:-1]), str(problem["loc"][-1]) if problem["loc"] else ""
+    section = ".".join(str(part) for part in place)
+    at = f"{where}: [{section}]" if section else f"{where}: the top level"
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_fields_at(place))
+        return f"{at} has no key '{last}'; known keys: {', '.join(known)}.{nearest(last, known)}"
+    if problem["type"] == "missing":
+        return f"{at} lacks the key '{last}'. Add it."
+    found = f" (found {problem['input']!r})" if not isinstance(problem.get("input"), dict) else ""
+    return f"{at} '{last}': {problem['msg']}{found}. Change it and run again."
+
+
+def _fields_at(place: list[Any]) -> set[str]:
+    section: Any = Study
+    for part in place:
+        if isinstance(section, type) and issubclass(section, Section) and part in section.model_fields:
+            section = section.model_fields[part].annotation
+        inner = [arg for arg in getattr(section, "__args__", ()) if isinstance(arg, type) and issubclass(arg, Section)]
+        section = inner[0] if inner else section
+    return set(section.model_fields) if isinstance(section, type) and issubclass(section, Section) else set()

@@ -1,0 +1,118 @@
+"""What every trial of a study reads, opened once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from fairfight import registry
+from fairfight.activations.shards import Activations, open_activations
+from fairfight.contests.examples import Collection
+from fairfight.contests.split import Split, split
+from fairfight.contests.views import Subject
+from fairfight.dictionaries.pooled import PooledCodes, open_pooled
+from fairfight.records import content_hash
+from fairfight.study import Study
+
+
+class Job(NamedTuple):
+    """One dictionary to train and pool: its name in the study, its site, its seed."""
+
+    dictionary: str
+    site: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A study ready to be played: what was loaded and harvested, as plain data that a new process can open."""
+
+    study: Study
+    collection: Collection
+    corpus: tuple[str, ...]
+    """Texts that dictionaries are trained on: development and unlabelled ones, never a test text."""
+    stores: Mapping[str, Path]
+    """Activation store by site."""
+    cache: Path
+
+    @property
+    def inputs(self) -> str:
+        """Hash of everything that a trial reads besides the study."""
+        keys = {site: folder.name for site, folder in sorted(self.stores.items())}
+        return content_hash({"collection": self.collection.hash, "activations": keys, "corpus": content_hash(list(self.corpus))})
+
+
+class Context:
+    """An opened setup."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.study = setup.study
+        self.activations: dict[str, Activations] = {s: open_activations(f, verify=False) for s, f in setup.stores.items()}
+        self._splits: dict[int, Split] = {}
+
+    def split(self, seed: int) -> Split:
+        """Give the division of one seed."""
+        if seed not in self._splits:
+            trials = self.study.trials
+            self._splits[seed] = split(
+                self.setup.collection, seed, validation_share=trials.validation_share, left_out_families=trials.left_out_families
+            )
+        return self._splits[seed]
+
+    def corpus_rows(self, site: str) -> Int[np.ndarray, " example"]:
+        """Give the rows of the dictionary-training texts at a site."""
+        return np.unique(self.activations[site].rows(self.setup.corpus))
+
+    def example_rows(self, site: str) -> Int[np.ndarray, " example"]:
+        """Give the rows of the labelled texts at a site."""
+        return np.unique(self.activations[site].rows([example.text for example in self.setup.collection.examples]))
+
+    def folder(self, job: Job) -> Path:
+        """Give the folder of a dictionary: named by the hash of all that shapes it."""
+        section = self.study.dictionaries[job.dictionary]
+        content = {
+            "kind": section.kind,
+            "recipe": section.recipe,
+            "seed": job.seed,
+            "activations": self.activations[job.site].key,
+            "corpus": content_hash(list(self.setup.corpus)),
+            "examples": self.setup.collection.hash,
+        }
+        return self.setup.cache / "dictionaries" / f"{section.kind}-{content_hash(content)[:24]}"
+
+    def subject(self, dictionary: str | None, seed: int | None) -> Subject:
+        """Give what a trial looks at; dictionaries that are not prepared yet are left out."""
+        pooled: dict[str, PooledCodes] = {}
+        for site in self.activations:
+            if dictionary is not None and (folder := self.folder(Job(dictionary, site, seed or 0))).is_dir():
+                pooled[site] = _opened(folder)
+        return Subject(
+            model_name=self.study.model.name,
+            allow_remote_code=self.study.model.allow_remote_code,
+            activations=self.activations,
+            cache=self.setup.cache / "pooled",
+            dictionaries=pooled,
+            max_tokens=self.study.activations.max_tokens,
+        )
+
+
+@cache
+def _opened(folder: Path) -> PooledCodes:
+    return open_pooled(folder)
+
+
+def jobs(study: Study, seeds: range, sites: Mapping[str, tuple[str, ...]]) -> list[Job]:
+    """Give the dictionaries to prepare: for each of the study, at its sites, with each seed that makes a difference."""
+    return [
+        Job(name, site, seed)
+        for name, section in study.dictionaries.items()
+        for site in sites.get(name, ())
+        for seed in (seeds if registry.load("kinds", section.kind).is_seeded else range(0, 1 if 0 in seeds else 0))
+    ]

@@ -1,0 +1,122 @@
+"""Everything that trials share and that costs time: activations, dictionaries, pooled codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fairfight import registry
+from fairfight.activations.harvest import harvest
+from fairfight.contests.examples import DEVELOPMENT, Collection, admit
+from fairfight.dictionaries.contract import Card, Recipe, TokenSource
+from fairfight.dictionaries.formats import load, save
+from fairfight.dictionaries.pooled import is_pooled, pool_codes
+from fairfight.dictionaries.quality import measure
+from fairfight.errors import StudyError, nearest
+from fairfight.models.load import Model
+from fairfight.study import Study
+from fairfight.trials.context import Context, Job, Setup
+
+
+def cache_folder() -> Path:
+    """Give the folder of activations and dictionaries: `FAIRFIGHT_CACHE`, else `.fairfight` here."""
+    return Path(os.environ.get("FAIRFIGHT_CACHE", ".fairfight"))
+
+
+def task_of(study: Study) -> Any:
+    """Give the study's task with its settings.
+
+    Raises:
+        StudyError: a setting that the task does not have; the nearest name is given.
+    """
+    made = registry.load("tasks", study.task.name)
+    known = sorted(getattr(made, "__dataclass_fields__", {}))
+    for key in study.task.settings:
+        if key not in known:
+            raise StudyError(f"study: [task.settings] has no key '{key}'; known keys of {study.task.name}: {', '.join(known)}.{nearest(key, known)}")
+    return made(**study.task.settings)
+
+
+def recipe_of(study: Study, dictionary: str) -> Recipe:
+    """Give the recipe of one of the study's dictionaries.
+
+    Raises:
+        StudyError: a setting that the kind does not have; the nearest name is given.
+    """
+    section = study.dictionaries[dictionary]
+    kind = registry.load("kinds", section.kind)
+    known = sorted(getattr(kind, "__dataclass_fields__", {}))
+    for key in section.recipe:
+        if key not in known:
+            raise StudyError(f"study: [dictionaries.{dictionary}.recipe] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}")
+    return kind(**section.recipe)
+
+
+def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:
+    """Give the admitted examples, and the texts that dictionaries are trained on (no test text among them)."""
+    task = task_of(study)
+    collection = admit(task.collection())
+    development = [example.text for example in collection.examples if example.set == DEVELOPMENT]
+    test = {example.text for example in collection.examples if example.set != DEVELOPMENT}
+    extra = [text for text in task.unlabelled() if text not in test]
+    return collection, tuple(dict.fromkeys([*development, *extra]))
+
+
+def set_up(study: Study, model: Model, collection: Collection, corpus: tuple[str, ...], progress: Callable[[int, int], None] | None) -> Setup:
+    """Harvest every text at every site, or find that it was done."""
+    cache = cache_folder()
+    texts = tuple(dict.fromkeys([*(example.text for example in collection.examples), *corpus]))
+    sites = study.activations.sites
+    stores = harvest(
+        model, texts, sites, cache / "activations", max_tokens=study.activations.max_tokens, dtype=study.activations.dtype, progress=progress
+    )
+    return Setup(study, collection, corpus, {site: store.folder for site, store in stores.items()}, cache)
+
+
+def prepare(context: Context, job: Job) -> Card:
+    """Train a dictionary and pool its codes, or find that it was done; give its card."""
+    folder = context.folder(job)
+    activations = context.activations[job.site]
+    if not (folder / "card.json").is_file():
+        _train(context, job, folder)
+    loaded = load(folder)
+    poolings = context.study.activations.poolings
+    if not is_pooled(folder, poolings, is_signed=loaded.dictionary.is_signed):
+        pool_codes(loaded.dictionary, activations, context.example_rows(job.site), poolings, folder)
+    return loaded.card
+
+
+def _train(context: Context, job: Job, folder: Path) -> None:
+    section = context.study.dictionaries[job.dictionary]
+    recipe = recipe_of(context.study, job.dictionary)
+    tokens = _tokens(context, job.site)
+    fit = recipe.train(tokens, job.seed)
+    quality = measure(fit.dictionary, tokens)
+    card = Card(
+        kind=section.kind,
+        recipe={name: getattr(recipe, name) for name in getattr(recipe, "__dataclass_fields__", {})},
+        seed=job.seed,
+        site=job.site,
+        model=context.study.model.name,
+        activations_key=context.activations[job.site].key,
+        tokens_seen=fit.tokens_seen,
+        training_flops=fit.flops,
+        fvu=quality.fvu,
+        l0=quality.l0,
+        dead_share=quality.dead_share,
+    )
+    save(fit.dictionary, card, folder)
+
+
+_HELD: dict[str, TokenSource] = {}
+"""The last site's training tokens: jobs come site by site, and reading them again would cost more than keeping them."""
+
+
+def _tokens(context: Context, site: str) -> TokenSource:
+    key = context.activations[site].key
+    if key not in _HELD:
+        _HELD.clear()
+        _HELD[key] = TokenSource.from_activations(context.activations[site], context.corpus_rows(site))
+    return _HELD[key]
