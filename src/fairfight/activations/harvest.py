@@ -229,7 +229,9 @@ def _draft(model: Model, site: Site, folder: Path, tokenised: _Tokenised, key: s
     return draft
 
 
-def _complete(model: Model, drafts: list[_Draft], tokenised: _Tokenised, dtype: torch.dtype, progress: Progress) -> None:
+def _complete(
+    model: Model, drafts: list[_Draft], tokenised: _Tokenised, dtype: torch.dtype, progress: Progress
+) -> None:
     done, total = 0, int(tokenised.token_counts.sum())
     for number, batches in enumerate(_plan(tokenised, model.d_model)):
         rows = range(batches[0].start, batches[-1].stop)

@@ -20,7 +20,17 @@ from fairfight.numerics.ranking import auroc
 from fairfight.records import Cost, Scored
 from fairfight.shapes import ExampleScores
 
-FAMILIES = ("dictionary", "probing", "finetuning", "prompting", "steering-vector", "adversarial", "erasure", "text-only", "floor")
+FAMILIES = (
+    "dictionary",
+    "probing",
+    "finetuning",
+    "prompting",
+    "steering-vector",
+    "adversarial",
+    "erasure",
+    "text-only",
+    "floor",
+)
 FAIR_FIELD = ("probing", "finetuning", "text-only")
 """Families of baselines that a fair `detect` field must contain."""
 
@@ -76,7 +86,9 @@ class Played(NamedTuple):
     cost: Cost
 
 
-def play(method: DetectMethod, split: Split, subject: Subject, chance: np.random.Generator, *, is_sealed: bool) -> Played:
+def play(
+    method: DetectMethod, split: Split, subject: Subject, chance: np.random.Generator, *, is_sealed: bool
+) -> Played:
     """Fit a method on a split's training examples and score the rest; sealed test sets are not looked at.
 
     Raises:
@@ -107,7 +119,11 @@ def _checked_scores(detector: Detector, examples: Examples, views: Views, name: 
     # Scores are kept as float32: the ledger's text then holds them exactly.
     scores = np.asarray(detector.score(examples, views), dtype=np.float32)
     if scores.shape != (len(examples),):
-        raise PluginError(f"The detector gave scores of shape {scores.shape} for the {len(examples)} examples of '{name}'; one each is expected.")
+        raise PluginError(
+            f"The detector gave scores of shape {scores.shape} for the {len(examples)} examples of '{name}'; one each is expected."
+        )
     if not np.isfinite(scores).all():
-        raise NonFiniteError(f"The detector gave {int((~np.isfinite(scores)).sum())} NaN or infinite scores on '{name}'. Its fit diverged: look at its settings.")
+        raise NonFiniteError(
+            f"The detector gave {int((~np.isfinite(scores)).sum())} NaN or infinite scores on '{name}'. Its fit diverged: look at its settings."
+        )
     return scores

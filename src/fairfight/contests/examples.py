@@ -95,7 +95,9 @@ def admit(collection: Collection) -> Collection:
         raise DataError("The task gave no examples. Check its files or settings.")
     repeated = [name for name, count in Counter(e.id for e in collection.examples).items() if count > 1]
     if repeated:
-        raise DataError(f"{len(repeated)} ids occur more than once, first '{repeated[0]}'. Ids name examples in the ledger: make them unique.")
+        raise DataError(
+            f"{len(repeated)} ids occur more than once, first '{repeated[0]}'. Ids name examples in the ledger: make them unique."
+        )
     known = {DEVELOPMENT, *collection.test_sets}
     for example in collection.examples:
         _check_example(example, known)
@@ -107,11 +109,15 @@ def admit(collection: Collection) -> Collection:
 
 def _check_example(example: Example, known_sets: set[str]) -> None:
     if example.label not in (0, 1) or isinstance(example.label, bool):
-        raise LabelError(f"Example '{example.id}' has the label {example.label!r}; labels are 0 or 1. Map yours to these two.")
+        raise LabelError(
+            f"Example '{example.id}' has the label {example.label!r}; labels are 0 or 1. Map yours to these two."
+        )
     if not example.text.strip():
         raise DataError(f"Example '{example.id}' has an empty text; there is nothing to pool over. Remove it.")
     if example.set not in known_sets:
-        raise DataError(f"Example '{example.id}' is in the set '{example.set}'; this task has {', '.join(sorted(known_sets))}.")
+        raise DataError(
+            f"Example '{example.id}' is in the set '{example.set}'; this task has {', '.join(sorted(known_sets))}."
+        )
 
 
 def _check_classes(name: str, labels: list[int]) -> None:

@@ -101,18 +101,24 @@ class Views:
 
     def _at(self, site: str) -> Activations:
         if site not in self._subject.activations:
-            raise SiteError(f"The site '{site}' was not harvested; there are {', '.join(self._subject.activations)}. Add it to activations.sites.")
+            raise SiteError(
+                f"The site '{site}' was not harvested; there are {', '.join(self._subject.activations)}. Add it to activations.sites."
+            )
         return self._subject.activations[site]
 
     def _dictionary(self, site: str) -> PooledCodes:
         if site not in self._subject.dictionaries:
-            raise PluginError(f"This method asked for a dictionary at '{site}' and was given none. Set `needs_dictionary = True` on its class.")
+            raise PluginError(
+                f"This method asked for a dictionary at '{site}' and was given none. Set `needs_dictionary = True` on its class."
+            )
         return self._subject.dictionaries[site]
 
     def _through(self, examples: Examples, site: str) -> PooledCodes:
         pooled, activations = self._dictionary(site), self._at(site)
         self._charge_forward(examples, activations)
-        new = [text for text, key in zip(examples.texts, examples.ids, strict=True) if self._is_new(f"codes {site}", key)]
+        new = [
+            text for text, key in zip(examples.texts, examples.ids, strict=True) if self._is_new(f"codes {site}", key)
+        ]
         if new:
             tokens = int(activations.token_counts[activations.rows(new)].sum())
             self.meter.charge_encode(pooled.encode_flops_per_token * tokens)
@@ -120,10 +126,16 @@ class Views:
         return pooled
 
     def _charge_forward(self, examples: Examples, activations: Activations) -> None:
-        new = [text for text, key in zip(examples.texts, examples.ids, strict=True) if self._is_new(f"site {activations.site}", key)]
+        new = [
+            text
+            for text, key in zip(examples.texts, examples.ids, strict=True)
+            if self._is_new(f"site {activations.site}", key)
+        ]
         if new:
             rows = activations.rows(new)
-            self.meter.charge_forward(activations.flops(activations.lengths[rows]).sum(), int(activations.token_counts[rows].sum()))
+            self.meter.charge_forward(
+                activations.flops(activations.lengths[rows]).sum(), int(activations.token_counts[rows].sum())
+            )
 
     def _is_new(self, look: str, example: str) -> bool:
         is_new = (look, example) not in self._charged

@@ -111,7 +111,11 @@ def _contents(dictionary: Dictionary, card: Card) -> dict[str, bytes]:
 
 
 def _metadata(card: Card) -> dict[str, Any]:
-    """Give what SAELens keeps about origin, with the site under TransformerLens's name."""
+    """Give what SAELens keeps about origin, with the site under TransformerLens's name.
+
+    `resid_post` of a BERT stands behind the LayerNorm, for which TransformerLens has a second name, and a card does not
+    tell families apart; `site` is exact.
+    """
     kind, _, layer = card.site.rpartition(".")
     hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else card.site
     return {

@@ -71,7 +71,11 @@ def is_pooled(folder: Path, poolings: tuple[str, ...], *, is_signed: bool) -> bo
 
 
 def pool_codes(
-    dictionary: Dictionary, activations: Activations, rows: Int[np.ndarray, " example"], poolings: tuple[str, ...], folder: Path
+    dictionary: Dictionary,
+    activations: Activations,
+    rows: Int[np.ndarray, " example"],
+    poolings: tuple[str, ...],
+    folder: Path,
 ) -> None:
     """Write pooled codes and reconstructions of the texts in `rows`; other rows of the matrices stay zero.
 

@@ -17,7 +17,7 @@ from fairfight.models.load import Model
 from fairfight.models.sites import Located, Site, canonical, locate
 
 
-class _AllRead(Exception):  # noqa: N818  # not an error: it ends the forward pass
+class _AllRead(Exception):  # not an error: it ends the forward pass
     """Every site has been read."""
 
 
@@ -83,9 +83,7 @@ def _attention_flops(query: Any, key: Any, value: Any, *_: Any, out_shape: Any =
     return sdpa_flop_count(query, key, value)
 
 
-def _read(
-    model: Model, input_ids: Tensor, attention_mask: Tensor, sites: Sequence[Site | str]
-) -> dict[str, Tensor]:
+def _read(model: Model, input_ids: Tensor, attention_mask: Tensor, sites: Sequence[Site | str]) -> dict[str, Tensor]:
     wanted = {str(site): locate(model, site) for site in map(_as_site, sites)}
     found: dict[str, Tensor] = {}
     with _hooks(wanted, found):

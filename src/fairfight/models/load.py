@@ -107,7 +107,9 @@ def _downloaded(identifier: str, revision: str, allow_remote_code: bool) -> Path
     try:
         found = snapshot_download(identifier, revision=revision, allow_patterns=patterns, local_files_only=offline)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        means = "HF_HUB_OFFLINE is set and the model is not in the local cache" if offline else "it could not be fetched"
+        means = (
+            "HF_HUB_OFFLINE is set and the model is not in the local cache" if offline else "it could not be fetched"
+        )
         raise ModelError(
             f"The model '{identifier}' at revision '{revision}' is not here: {means} ({type(error).__name__}: {error}). "
             f"Check the id and the network, give a local folder, or install the default with "
@@ -185,7 +187,9 @@ def _module(folder: Path, allow_remote_code: bool) -> nn.Module:
             output_loading_info=True,
         )
     except SafetensorError as error:
-        raise DamagedFileError(f"The weights in {folder} are no whole safetensors files ({error}). Fetch them again.") from error
+        raise DamagedFileError(
+            f"The weights in {folder} are no whole safetensors files ({error}). Fetch them again."
+        ) from error
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"transformers cannot read {folder} as a model ({error}). Check its config.json; a model with its own code "
@@ -199,7 +203,9 @@ def _module(folder: Path, allow_remote_code: bool) -> nn.Module:
             "weights that belong to this config.json."
         )
     if module.config.is_encoder_decoder:
-        raise ModelError(f"{folder} is an encoder-decoder model; an encoder or a causal model was expected. Choose another.")
+        raise ModelError(
+            f"{folder} is an encoder-decoder model; an encoder or a causal model was expected. Choose another."
+        )
     module.config.use_cache = False
     return module.eval()
 
@@ -210,7 +216,9 @@ def _tokenizer(folder: Path, allow_remote_code: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=allow_remote_code, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} holds no tokenizer that transformers can read ({error}). Save it beside the weights.") from error
+        raise ModelError(
+            f"{folder} holds no tokenizer that transformers can read ({error}). Save it beside the weights."
+        ) from error
 
 
 def _window(config: Any, tokenizer: Any) -> int:

@@ -83,7 +83,7 @@ def collection_of(files: list[dict[str, Any]], wrapped: list[dict[str, Any]]) ->
         examples += _wrap(_validated(Wrapped, raw, f"wrapped[{place}]"), examples)
     names = dict.fromkeys(example.set for example in examples if example.set != DEVELOPMENT)
     if not names:
-        raise DataError("The files hold no test set. Give at least one file `set = \"...\"`, or a column `set`.")
+        raise DataError('The files hold no test set. Give at least one file `set = "..."`, or a column `set`.')
     return Collection(tuple(examples), tuple(names))
 
 
@@ -95,7 +95,9 @@ def _validated(section: type[BaseModel], raw: dict[str, Any], where: str) -> Any
         key = str(problem["loc"][-1]) if problem["loc"] else ""
         known = sorted(section.model_fields)
         if problem["type"] == "extra_forbidden":
-            raise StudyError(f"[task.settings] {where} has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}") from error
+            raise StudyError(
+                f"[task.settings] {where} has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}"
+            ) from error
         raise StudyError(f"[task.settings] {where} {key}: {problem['msg']}.") from error
 
 
@@ -109,7 +111,9 @@ def _examples(source: TextFile, place: int) -> list[Example]:
 
 def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
     if source.text not in row:
-        raise DataError(f"{source.source} has no column '{source.text}' (row {key}); it has {', '.join(row)}. Name the text's column by `text = ...`.")
+        raise DataError(
+            f"{source.source} has no column '{source.text}' (row {key}); it has {', '.join(row)}. Name the text's column by `text = ...`."
+        )
     label = source.label if isinstance(source.label, int) else row.get(source.label)
     name = source.set or str(row.get("set") or DEVELOPMENT)
     return Example(
@@ -124,7 +128,9 @@ def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
 
 def _label(label: Any, source: TextFile, key: str) -> int:
     if isinstance(label, bool) or str(label).strip() not in ("0", "1", "0.0", "1.0"):
-        raise LabelError(f"{source.source}, row {key}: the label is {label!r}; expected 0 or 1. Map your labels, or name another column by `label = ...`.")
+        raise LabelError(
+            f"{source.source}, row {key}: the label is {label!r}; expected 0 or 1. Map your labels, or name another column by `label = ...`."
+        )
     return int(float(label))
 
 
@@ -168,7 +174,9 @@ def _text_of(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}). Convert it to UTF-8.") from error
+        raise DataError(
+            f"{file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}). Convert it to UTF-8."
+        ) from error
 
 
 def _jsonl_rows(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -200,6 +208,8 @@ def _dataset_rows(source: TextFile) -> Iterator[Mapping[str, Any]]:
     try:
         from datasets import load_dataset  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise InputError("Hugging Face data sets need the package `datasets`: pip install 'fairfight[data]'.") from error
+        raise InputError(
+            "Hugging Face data sets need the package `datasets`: pip install 'fairfight[data]'."
+        ) from error
     name, _, revision = source.dataset.partition("@")
     yield from load_dataset(name, revision=revision, split=source.split)

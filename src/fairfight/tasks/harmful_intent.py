@@ -100,7 +100,11 @@ class HarmfulIntent:
         chance = stream("harmful_intent", "corpus")
         pairs = self._sides().development
         wrappers = _flat(shelf(is_seen=True))
-        drawn = zip(chance.integers(2 * len(pairs), size=self.corpus_texts), chance.integers(len(wrappers), size=self.corpus_texts), strict=True)
+        drawn = zip(
+            chance.integers(2 * len(pairs), size=self.corpus_texts),
+            chance.integers(len(wrappers), size=self.corpus_texts),
+            strict=True,
+        )
         prompts = [prompt for pair in pairs for prompt in (pair.harmful, pair.benign)]
         return tuple(dict.fromkeys(wrap(wrappers[w].template, prompts[p]) for p, w in drawn))
 
@@ -160,7 +164,13 @@ def sides(pairs: tuple[Pair, ...], share: float) -> Sides:
     cross_count = round(len(held["plain"]) * (1 - plain_share) / plain_share)
     alike = (*held["plain"], *held["cross"][:: max(1, len(held["cross"]) // max(1, cross_count))][:cross_count])
     cross = (*held["cross"], *(pair for pair in unseen if pair.tone == "cross"))
-    tests = {"in_distribution": alike, "unseen_families": alike, "unseen_categories": tuple(unseen), "calm_or_alarming": cross, "obfuscated": alike}
+    tests = {
+        "in_distribution": alike,
+        "unseen_families": alike,
+        "unseen_categories": tuple(unseen),
+        "calm_or_alarming": cross,
+        "obfuscated": alike,
+    }
     return Sides(tuple(development), tests)
 
 
@@ -178,7 +188,9 @@ def base_pairs() -> tuple[Pair, ...]:
 @cache
 def shelf(*, is_seen: bool) -> Shelf:
     """Give the wrappers that training sees, or those that only `unseen_families` holds."""
-    families = {n: _wrappers(n, f) for n, f in _jailbreaks().items() if f["seen"] == is_seen and f.get("set") != "obfuscated"}
+    families = {
+        n: _wrappers(n, f) for n, f in _jailbreaks().items() if f["seen"] == is_seen and f.get("set") != "obfuscated"
+    }
     transforms = {n: _wrappers(n, f, is_jailbreak=False) for n, f in _transforms().items() if f["seen"] == is_seen}
     return Shelf(families, transforms)
 

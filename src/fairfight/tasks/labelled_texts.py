@@ -1,9 +1,9 @@
 """Your own labelled texts: files or Hugging Face data sets, named in the study.
 
-    [task]
-    name = "labelled_texts"
-    [[task.settings.files]]
-    path = "mine.jsonl"          # text, label, perhaps cluster and set
+[task]
+name = "labelled_texts"
+[[task.settings.files]]
+path = "mine.jsonl"          # text, label, perhaps cluster and set
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ class Setup:
     def inputs(self) -> str:
         """Hash of everything that a trial reads besides the study."""
         keys = {site: folder.name for site, folder in sorted(self.stores.items())}
-        return content_hash({"collection": self.collection.hash, "activations": keys, "corpus": content_hash(list(self.corpus))})
+        return content_hash(
+            {"collection": self.collection.hash, "activations": keys, "corpus": content_hash(list(self.corpus))}
+        )
 
 
 class Context:
@@ -54,7 +56,9 @@ class Context:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.study = setup.study
-        self.activations: dict[str, Activations] = {s: open_activations(f, verify=False) for s, f in setup.stores.items()}
+        self.activations: dict[str, Activations] = {
+            s: open_activations(f, verify=False) for s, f in setup.stores.items()
+        }
         self._splits: dict[int, Split] = {}
 
     def split(self, seed: int) -> Split:
@@ -62,7 +66,10 @@ class Context:
         if seed not in self._splits:
             trials = self.study.trials
             self._splits[seed] = split(
-                self.setup.collection, seed, validation_share=trials.validation_share, left_out_families=trials.left_out_families
+                self.setup.collection,
+                seed,
+                validation_share=trials.validation_share,
+                left_out_families=trials.left_out_families,
             )
         return self._splits[seed]
 

@@ -43,23 +43,44 @@ def estimate(
 ) -> Estimate:
     """Give a rough forecast: within a factor of two where the machine is not shared."""
     sample = [example.text for example in collection.examples[:: max(1, len(collection.examples) // 200)]]
-    mean_tokens = float(np.mean([len(ids) for ids in model.tokenizer(sample, truncation=True, max_length=study.activations.max_tokens)["input_ids"]]))
+    mean_tokens = float(
+        np.mean(
+            [
+                len(ids)
+                for ids in model.tokenizer(sample, truncation=True, max_length=study.activations.max_tokens)[
+                    "input_ids"
+                ]
+            ]
+        )
+    )
     texts = len({*(e.text for e in collection.examples), *corpus})
     rate = _operations_a_second()
     parameters = sum(p.numel() for name, p in model.module.named_parameters() if "embed" not in name)
     pass_seconds = 2 * parameters * mean_tokens / rate
     played = {c.name: len(configs[c.name]) + study.trials.seeds * len(plan.dictionary_seeds(study, c)) for c in field}
-    curves = sum(len(plan.curve_specs(study, "", {c.name: {"k": 1}}, [c])) for c in field if "k" in plan.space_of(study, c.method))
+    curves = sum(
+        len(plan.curve_specs(study, "", {c.name: {"k": 1}}, [c]))
+        for c in field
+        if "k" in plan.space_of(study, c.method)
+    )
     development = sum(e.set == DEVELOPMENT for e in collection.examples)
     dictionaries = sum(
-        len(study.activations.sites) * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
+        len(study.activations.sites)
+        * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
         for section in study.dictionaries.values()
     )
     tuning = sum(
-        played[c.name] * (_OVERHEAD_SECONDS.get(c.family, 1.0) + (c.family == "finetuning") * pass_seconds * (len(collection.examples) + 3 * development))
+        played[c.name]
+        * (
+            _OVERHEAD_SECONDS.get(c.family, 1.0)
+            + (c.family == "finetuning") * pass_seconds * (len(collection.examples) + 3 * development)
+        )
         for c in field
     )
-    seconds = texts * pass_seconds + (dictionaries * _TRAINING_SECONDS_A_DICTIONARY + tuning + 0.5 * curves) / study.trials.workers
+    seconds = (
+        texts * pass_seconds
+        + (dictionaries * _TRAINING_SECONDS_A_DICTIONARY + tuning + 0.5 * curves) / study.trials.workers
+    )
     return Estimate(sum(played.values()) + curves, trials_done, int(texts * mean_tokens), dictionaries, seconds)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fairfight import registry
-from fairfight.contests.detect import FAMILIES, FAIR_FIELD, DetectMethod
+from fairfight.contests.detect import FAIR_FIELD, FAMILIES, DetectMethod
 from fairfight.errors import PluginError, StudyError, nearest
 from fairfight.records import Contender, Side, TrialSpec
 from fairfight.seeds import stream
@@ -37,7 +37,9 @@ def contenders(study: Study) -> list[Contender]:
     names = study.trials.methods if study.trials.methods is not None else tuple(sorted(known))
     for name in study.methods:
         if name not in known:
-            raise PluginError(f"study: [methods.{name}]: there is no such method; known: {', '.join(sorted(known))}.{nearest(name, known)}")
+            raise PluginError(
+                f"study: [methods.{name}]: there is no such method; known: {', '.join(sorted(known))}.{nearest(name, known)}"
+            )
     found = []
     for name in names:
         method = method_class(name)
@@ -65,9 +67,13 @@ def method_class(name: str) -> Any:
     method = registry.load("methods", name)
     parts = ("family", "needs_dictionary", "space", "strength", "fit", "notes")
     if absent := [part for part in parts if not hasattr(method, part)]:
-        raise PluginError(f"The method '{name}' lacks {', '.join(absent)}. See `DetectMethod` in fairfight/contests/detect.py.")
+        raise PluginError(
+            f"The method '{name}' lacks {', '.join(absent)}. See `DetectMethod` in fairfight/contests/detect.py."
+        )
     if method.family not in FAMILIES:
-        raise PluginError(f"The method '{name}' has the family '{method.family}'; known: {', '.join(FAMILIES)}.{nearest(method.family, FAMILIES)}")
+        raise PluginError(
+            f"The method '{name}' has the family '{method.family}'; known: {', '.join(FAMILIES)}.{nearest(method.family, FAMILIES)}"
+        )
     return method
 
 
@@ -90,7 +96,9 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
     known = sorted({*getattr(method, "__dataclass_fields__", space), _RESERVED})
     for key, value in study.methods.get(name, {}).items():
         if key not in known:
-            raise StudyError(f"study: [methods.{name}] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}")
+            raise StudyError(
+                f"study: [methods.{name}] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}"
+            )
         if key != _RESERVED:
             space[key] = tuple(value) if isinstance(value, list) else (value,)
     return space
@@ -101,7 +109,9 @@ def make(name: str, settings: Settings) -> DetectMethod:
     return method_class(name)(**settings)
 
 
-def tune_specs(study: Study, inputs: str, configs: Mapping[str, list[Settings]], field: Sequence[Contender]) -> list[TrialSpec]:
+def tune_specs(
+    study: Study, inputs: str, configs: Mapping[str, list[Settings]], field: Sequence[Contender]
+) -> list[TrialSpec]:
     """Give one trial a configuration, on the tuning seed."""
     return [
         TrialSpec(study.hash, inputs, contender, "tune", TUNING_SEED, 0 if contender.dictionary else None, settings)
@@ -110,7 +120,9 @@ def tune_specs(study: Study, inputs: str, configs: Mapping[str, list[Settings]],
     ]
 
 
-def score_specs(study: Study, inputs: str, selected: Mapping[str, Settings], field: Sequence[Contender]) -> list[TrialSpec]:
+def score_specs(
+    study: Study, inputs: str, selected: Mapping[str, Settings], field: Sequence[Contender]
+) -> list[TrialSpec]:
     """Give the trials of the selected settings on every scored seed and dictionary seed."""
     return [
         TrialSpec(study.hash, inputs, contender, "score", seed, dictionary_seed, selected[contender.name])
@@ -121,7 +133,9 @@ def score_specs(study: Study, inputs: str, selected: Mapping[str, Settings], fie
     ]
 
 
-def curve_specs(study: Study, inputs: str, selected: Mapping[str, Settings], field: Sequence[Contender]) -> list[TrialSpec]:
+def curve_specs(
+    study: Study, inputs: str, selected: Mapping[str, Settings], field: Sequence[Contender]
+) -> list[TrialSpec]:
     """Give the trials that sweep k for contestants and rivals, all else as selected."""
     return [
         TrialSpec(study.hash, inputs, contender, "curve", seed, dictionary_seed, {**selected[contender.name], "k": k})
@@ -153,7 +167,12 @@ def _size(space: Mapping[str, tuple[Any, ...]]) -> int:
     return int(np.prod([len(values) for values in space.values()], dtype=np.int64))
 
 
-def _level(counts: dict[str, int], field: Sequence[Contender], spaces: Mapping[str, Mapping[str, tuple[Any, ...]]], study: Study) -> None:
+def _level(
+    counts: dict[str, int],
+    field: Sequence[Contender],
+    spaces: Mapping[str, Mapping[str, tuple[Any, ...]]],
+    study: Study,
+) -> None:
     """Bring the dictionary and baseline sides to one total: fill the smaller up, then trim the larger."""
     sides = {side: [c for c in field if c.side == side] for side in ("dictionary", "baseline")}
     if not all(sides.values()):

@@ -35,7 +35,9 @@ def task_of(study: Study) -> Any:
     known = sorted(getattr(made, "__dataclass_fields__", {}))
     for key in study.task.settings:
         if key not in known:
-            raise StudyError(f"study: [task.settings] has no key '{key}'; known keys of {study.task.name}: {', '.join(known)}.{nearest(key, known)}")
+            raise StudyError(
+                f"study: [task.settings] has no key '{key}'; known keys of {study.task.name}: {', '.join(known)}.{nearest(key, known)}"
+            )
     return made(**study.task.settings)
 
 
@@ -50,7 +52,9 @@ def recipe_of(study: Study, dictionary: str) -> Recipe:
     known = sorted(getattr(kind, "__dataclass_fields__", {}))
     for key in section.recipe:
         if key not in known:
-            raise StudyError(f"study: [dictionaries.{dictionary}.recipe] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}")
+            raise StudyError(
+                f"study: [dictionaries.{dictionary}.recipe] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}"
+            )
     return kind(**section.recipe)
 
 
@@ -64,13 +68,25 @@ def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:
     return collection, tuple(dict.fromkeys([*development, *extra]))
 
 
-def set_up(study: Study, model: Model, collection: Collection, corpus: tuple[str, ...], progress: Callable[[int, int], None] | None) -> Setup:
+def set_up(
+    study: Study,
+    model: Model,
+    collection: Collection,
+    corpus: tuple[str, ...],
+    progress: Callable[[int, int], None] | None,
+) -> Setup:
     """Harvest every text at every site, or find that it was done."""
     cache = cache_folder()
     texts = tuple(dict.fromkeys([*(example.text for example in collection.examples), *corpus]))
     sites = study.activations.sites
     stores = harvest(
-        model, texts, sites, cache / "activations", max_tokens=study.activations.max_tokens, dtype=study.activations.dtype, progress=progress
+        model,
+        texts,
+        sites,
+        cache / "activations",
+        max_tokens=study.activations.max_tokens,
+        dtype=study.activations.dtype,
+        progress=progress,
     )
     return Setup(study, collection, corpus, {site: store.folder for site, store in stores.items()}, cache)
 

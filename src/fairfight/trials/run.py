@@ -83,7 +83,14 @@ def run_folder(study: Study) -> Path:
 
 
 def _play_all(
-    setup: Setup, field: list[Contender], configs: Any, ledger: Ledger, engine: LocalEngine, watcher: Watcher, *, retries_failed: bool
+    setup: Setup,
+    field: list[Contender],
+    configs: Any,
+    ledger: Ledger,
+    engine: LocalEngine,
+    watcher: Watcher,
+    *,
+    retries_failed: bool,
 ) -> Finished:
     study, context = setup.study, Context(setup)
     ledger.write_examples(example_table(context, setup.collection))
@@ -95,7 +102,9 @@ def _play_all(
     selected = select(tuned)
 
     chosen_sites = _sites_in_use(field, selected)
-    cards |= stage.prepare("dictionaries of the other seeds", context, jobs(study, range(1, study.trials.dictionary_seeds), chosen_sites))
+    cards |= stage.prepare(
+        "dictionaries of the other seeds", context, jobs(study, range(1, study.trials.dictionary_seeds), chosen_sites)
+    )
     scored = stage.play("scored seeds", plan.score_specs(study, setup.inputs, selected, field))
     curves = stage.play("score against k", plan.curve_specs(study, setup.inputs, selected, field))
 
@@ -157,7 +166,9 @@ def _is_prepared(context: Context, job: Job) -> bool:
     folder = context.folder(job)
     if not (folder / "card.json").is_file():
         return False
-    return any(is_pooled(folder, context.study.activations.poolings, is_signed=is_signed) for is_signed in (False, True))
+    return any(
+        is_pooled(folder, context.study.activations.poolings, is_signed=is_signed) for is_signed in (False, True)
+    )
 
 
 def _prepare_job(job: Job) -> tuple[Job, Card]:
@@ -181,7 +192,9 @@ def trial_of(spec: TrialSpec, context: Context) -> Trial:
     except DiskFullError:
         raise
     except Exception as error:
-        failed = Failed(type(error).__name__, str(error), traceback.format_exc() if not isinstance(error, FairfightError) else "")
+        failed = Failed(
+            type(error).__name__, str(error), traceback.format_exc() if not isinstance(error, FairfightError) else ""
+        )
         return Trial(spec, failed, Cost(), clock.machine())
 
 
@@ -206,7 +219,12 @@ def _sites_in_use(field: list[Contender], selected: dict[str, plan.Settings]) ->
 
 
 def _about(
-    context: Context, field: list[Contender], configs: Any, selected: dict[str, plan.Settings], cards: dict[Job, Card], trials: list[Trial]
+    context: Context,
+    field: list[Contender],
+    configs: Any,
+    selected: dict[str, plan.Settings],
+    cards: dict[Job, Card],
+    trials: list[Trial],
 ) -> dict[str, Any]:
     study, setup = context.study, context.setup
     sizes = {name: len(ids) for name, ids in example_table(context, setup.collection).order["1"].items()}
@@ -221,7 +239,8 @@ def _about(
         },
         "missing_families": plan.missing_families(field),
         "dictionaries": [
-            {"name": job.dictionary, "role": study.dictionaries[job.dictionary].role, **card.to_json()} for job, card in sorted(cards.items())
+            {"name": job.dictionary, "role": study.dictionaries[job.dictionary].role, **card.to_json()}
+            for job, card in sorted(cards.items())
         ],
         "counts": {"texts": len(setup.collection.examples), "train": len(context.split(1).train), "sets": sizes},
         "truncated": {site: store.truncated for site, store in context.activations.items()},

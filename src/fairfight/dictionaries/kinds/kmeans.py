@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -39,6 +40,11 @@ class KMeans:
     def __post_init__(self) -> None:
         for name in ("latents", "fit_tokens", "passes", "batch"):
             check_positive(name, getattr(self, name))
+
+    @classmethod
+    def small(cls, folder: Path) -> KMeans:
+        """Give a recipe that trains in a blink, for the conformance checks."""
+        return cls(latents=64, batch=256)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the centroids.

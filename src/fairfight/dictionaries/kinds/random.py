@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -36,6 +37,11 @@ class Random:
 
     def __post_init__(self) -> None:
         check_k(self.k, self.latents)
+
+    @classmethod
+    def small(cls, folder: Path) -> Random:
+        """Give a recipe that trains in a blink, for the conformance checks."""
+        return cls(latents=64, k=4)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give random directions with fitted thresholds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxtyping import Float
@@ -35,6 +36,11 @@ class ReLU:
 
     def __post_init__(self) -> None:
         check_positive("latents", self.latents)
+
+    @classmethod
+    def small(cls, folder: Path) -> ReLU:
+        """Give a recipe that trains in a blink, for the conformance checks."""
+        return cls(latents=64, steps=40, batch=256)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the trained autoencoder."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ class TopK:
     steps: int = 700
     batch: int = 2048
     """Tokens a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     dead_after_tokens: int = 131_072
     """A latent that was silent for so many tokens counts as dead and takes part in the auxiliary loss."""
     aux_weight: float = 1 / 32
@@ -40,6 +41,11 @@ class TopK:
 
     def __post_init__(self) -> None:
         check_k(self.k, self.latents)
+
+    @classmethod
+    def small(cls, folder: Path) -> TopK:
+        """Give a recipe that trains in a blink, for the conformance checks."""
+        return cls(latents=64, k=4, steps=40, batch=256)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the trained autoencoder."""

@@ -20,7 +20,11 @@ Result = TypeVar("Result")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 # glibc returns every large temporary to the system and faults it in again at the next step; keeping them is free speed.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000", "TOKENIZERS_PARALLELISM": "false"}
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 class LocalEngine:
@@ -40,7 +44,10 @@ class LocalEngine:
         with _environment({**dict.fromkeys(_THREAD_VARIABLES, "1"), **_MALLOC}):
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
-                    self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(), *self._start)
+                    self._workers,
+                    mp_context=get_context("spawn"),
+                    initializer=_begin,
+                    initargs=(os.getpid(), *self._start),
                 )
             waiting = [self._pool.submit(function, task) for task in tasks]
         try:
