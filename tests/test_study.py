@@ -30,7 +30,7 @@ def test_a_missing_file_says_where_to_look(tmp_path):
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_byte(tmp_path):
     (tmp_path / "s.toml").write_bytes(b'name = "caf\xe9"')
-    with pytest.raises(StudyError, match="not UTF-8 .byte 11"):
+    with pytest.raises(StudyError, match=r"not UTF-8 \(byte 11"):
         read_study(tmp_path / "s.toml")
 
 

@@ -28,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does your sparse autoencoder beat the baseline? A fair fight on downstream tasks.",
 )
-out = Console()
+# Without a terminal Rich assumes 80 columns, and a table of methods by test sets needs more.
+out = Console(width=None if sys.stdout.isatty() else 180)
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -188,8 +189,7 @@ def _show(ledger: Ledger, verdicts: list[Any]) -> None:
     from fairfight.report.tables import score_table, verdict_table
 
     out.print(score_table(ledger))
-    for verdict in verdicts:
-        out.print(verdict_table(verdict))
+    out.print(verdict_table(verdicts))
     truncated = ledger.run().get("truncated", {})
     if any(truncated.values()):
         out.print(

@@ -42,8 +42,8 @@ def test_fvu_of_equal_tokens_is_refused():
         fvu(torch.ones(4, 3), torch.zeros(4, 3))
 
 
-def test_measuring_in_pieces_agrees_with_measuring_at_once(trained, source):
-    dictionary = trained["topk"].dictionary
+def test_measuring_in_pieces_agrees_with_measuring_at_once(made, source):
+    dictionary = made["topk"].dictionary
     codes = dictionary.encode(source.values)
     measured = measure(dictionary, source)
     assert measured.fvu == pytest.approx(fvu(source.values, dictionary.decode(codes)), rel=1e-6)
@@ -51,7 +51,7 @@ def test_measuring_in_pieces_agrees_with_measuring_at_once(trained, source):
     assert measured.dead_share == pytest.approx(dead_share(codes))
 
 
-def test_the_same_tokens_are_measured_every_time(trained):
+def test_the_same_tokens_are_measured_every_time(made):
     many = TokenSource.from_tensor(torch.randn(40_000, 24, generator=torch.Generator().manual_seed(1)), key="many")
-    dictionary = trained["random"].dictionary
+    dictionary = made["random"].dictionary
     assert measure(dictionary, many) == measure(dictionary, many)

@@ -1,20 +1,31 @@
-
 import pytest
 import torch
 
+from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.kinds.relu import L1Objective
 from fairfight.dictionaries.kinds.topk import TopK, TopKObjective
+from fairfight.dictionaries.quality import fvu, measure
+from fairfight.dictionaries.train import Schedule
 from fairfight.dictionaries.weights import SaeWeights
+from fairfight.errors import NonFiniteError, StudyError
 
 
-def _weights(latents=40, d_model=12):
+def _assert_gradients_agree(objective, dense_loss):
+    """In float64, on random weights of which half the latents are rarely active."""
     chance = torch.Generator().manual_seed(5)
-    shapes = ((latents, d_model), (latents,), (latents, d_model), (d_model,))
-    return SaeWeights(*(0.3 * torch.randn(shape, generator=chance, dtype=torch.float64) for shape in shapes))
-
-
-def _batch(tokens=64, d_model=12):
-    return torch.randn(tokens, d_model, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    shapes = ((40, 12), (40,), (40, 12), (12,))
+    weights = SaeWeights(*(0.3 * torch.randn(shape, generator=chance, dtype=torch.float64) for shape in shapes))
+    weights.b_enc[:20] -= 2
+    x = torch.randn(64, 12, generator=chance, dtype=torch.float64)
+    for weight in weights:
+        weight.requires_grad_()
+    expected_loss = dense_loss(weights, x)
+    expected = torch.autograd.grad(expected_loss, list(weights))
+    with torch.no_grad():
+        loss, found = objective.gradients(weights, x)
+    assert loss == pytest.approx(expected_loss.item(), rel=1e-12)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-10)
 
 
 def _largest(pre_codes, k):
@@ -22,37 +33,22 @@ def _largest(pre_codes, k):
     return torch.zeros_like(pre_codes).scatter(1, chosen, values.relu())
 
 
-def _assert_gradients_agree(objective, dense_loss):
-    weights = SaeWeights(*(weight.requires_grad_() for weight in _weights()))
-    expected_loss = dense_loss(weights, _batch())
-    expected = torch.autograd.grad(expected_loss, weights)
-    with torch.no_grad():
-        loss, found = objective.gradients(weights, _batch())
-    assert loss == pytest.approx(expected_loss.item(), rel=1e-12)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-10)
-
-
-@pytest.mark.parametrize("dead_after_tokens", [10**9, 1])
-def test_topk_gradients_agree_with_dense_autograd_with_and_without_dead_latents(dead_after_tokens):
-    recipe = TopK(latents=40, k=3, dead_after_tokens=dead_after_tokens, aux_weight=0.5)
-
+@pytest.mark.parametrize("has_auxiliary", [False, True])
+def test_topk_gradients_agree_with_dense_autograd(has_auxiliary):
     def dense_loss(weights, x):
         pre_codes = (x - weights.b_dec) @ weights.encoder_rows.T + weights.b_enc
         codes = _largest(pre_codes, 3)
         error = x - codes @ weights.W_dec - weights.b_dec
         loss = error.square().sum(dim=1).mean()
         dead = (codes == 0).all(dim=0)
-        if dead_after_tokens == 1:
-            assert 6 < dead.sum() < 40
-            aux_codes = _largest(pre_codes[:, dead], 6)
-            left = error.detach() - aux_codes @ weights.W_dec[dead]
-            loss = loss + 0.5 * left.square().sum(dim=1).mean()
-        return loss
+        aux_codes = _largest(pre_codes[:, dead], 6)
+        assert dead.sum() > 6
+        assert (aux_codes > 0).any()
+        left_over = error.detach() - aux_codes @ weights.W_dec[dead]
+        return loss + 0.5 * has_auxiliary * left_over.square().sum(dim=1).mean()
 
-    weights = _weights()
-    weights.b_enc[:20] -= 10
-    _assert_gradients_agree(TopKObjective(recipe, 12), _shifted(dense_loss) if False else dense_loss)
+    recipe = TopK(latents=40, k=3, dead_after_tokens=1, aux_weight=0.5 * has_auxiliary)
+    _assert_gradients_agree(TopKObjective(recipe, d_model=12), dense_loss)
 
 
 def test_relu_gradients_agree_with_autograd():
@@ -62,3 +58,80 @@ def test_relu_gradients_agree_with_autograd():
         return error.square().sum(dim=1).mean() + 0.7 * codes.sum(dim=1).mean()
 
     _assert_gradients_agree(L1Objective(0.7, warm_up_steps=1), dense_loss)
+
+
+def test_a_topk_autoencoder_finds_most_planted_atoms(planted, source):
+    recipe = TopK(latents=64, k=3, steps=500, batch=256, learning_rate=5e-3)
+    cosines = planted @ recipe.train(source, 0).dictionary.atoms.T
+    assert (cosines.max(dim=1).values > 0.9).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("kind", ["topk", "relu"])
+def test_more_steps_leave_less_variance_unexplained(kind, recipes, dense_source):
+    make = type(recipes[kind])
+    settings = {"k": 6} if kind == "topk" else {"l1": 0.3}
+    fits = [make(latents=96, steps=steps, batch=256, **settings).train(dense_source, 0) for steps in (10, 60, 400)]
+    unexplained = [measure(fit.dictionary, dense_source).fvu for fit in fits]
+    assert unexplained[0] > 1.2 * unexplained[1] > 1.4 * unexplained[2]
+
+
+@pytest.mark.parametrize("kind", ["topk", "relu", "random", "kmeans"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_other_atoms(kind, recipes, source):
+    first, second, other = (recipes[kind].train(source, seed).dictionary for seed in (4, 4, 5))
+    for name, tensor in first.tensors().items():
+        assert torch.equal(tensor, second.tensors()[name]), name
+    assert not torch.equal(first.atoms, other.atoms)
+
+
+@pytest.mark.parametrize("kind", ["topk", "relu"])
+def test_atoms_keep_unit_norm(kind, made):
+    norms = made[kind].dictionary.atoms.norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+
+
+@pytest.mark.parametrize("kind", ["topk", "relu"])
+def test_the_input_scale_is_folded_in_so_tokens_eight_times_as_long_have_codes_eight_times_as_large(
+    kind, recipes, made, source
+):
+    """Eight is a power of two, so that scaling rounds nothing."""
+    one = made[kind].dictionary
+    eight = recipes[kind].train(TokenSource.from_tensor(8 * source.values), 0).dictionary
+    torch.testing.assert_close(eight.encode(8 * source.values), 8 * one.encode(source.values), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(eight.atoms, one.atoms, rtol=1e-3, atol=1e-3)
+
+
+def test_the_auxiliary_loss_revives_latents_that_a_high_learning_rate_killed(dense_source):
+    settings = {"latents": 192, "k": 4, "steps": 300, "batch": 256, "learning_rate": 2e-2, "dead_after_tokens": 2560}
+    without, revived = (TopK(**settings, aux_weight=weight).train(dense_source, 0).dictionary for weight in (0, 1 / 4))
+    assert measure(without, dense_source).dead_share > 0.1
+    assert measure(revived, dense_source).dead_share < 0.05
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing():
+    schedule = Schedule(steps=100, batch=1, learning_rate=2.0)
+    rates = [schedule.rate(step) for step in range(101)]
+    assert rates[:6] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0, 2.0])
+    assert rates[5:81] == pytest.approx([2.0] * 76)
+    assert rates[90] == pytest.approx(1.0)
+    assert rates[100] == 0
+
+
+@pytest.mark.parametrize(("setting", "value"), [("steps", 0), ("batch", -1), ("learning_rate", 0.0)])
+def test_an_impossible_schedule_is_refused_by_the_settings_name(setting, value):
+    with pytest.raises(StudyError, match=f"{setting} = {value}"):
+        Schedule(**{"steps": 1, "batch": 1, "learning_rate": 1.0, setting: value})
+
+
+def test_an_infinite_token_ends_training_with_an_error_that_names_the_step(source):
+    values = source.values.clone()
+    values[0, 0] = torch.inf
+    with pytest.raises(NonFiniteError, match="step 0"):
+        TopK(latents=8, k=2, steps=5, batch=6000).train(TokenSource.from_tensor(values), 0)
+
+
+def test_an_autoencoder_beats_random_directions_of_the_same_sparsity(made, source):
+    unexplained = {
+        kind: fvu(source.values, fit.dictionary.decode(fit.dictionary.encode(source.values)))
+        for kind, fit in made.items()
+    }
+    assert unexplained["topk"] < unexplained["random"] < 1

@@ -26,7 +26,7 @@ TEXT = "How do I repair the old kettle?"
         ("odd_words", "How I the kettle?"),
         ("even_words", "do repair old"),
         ("bracketed", "[How] [do] [I] [repair] [the] [old] [kettle?]"),
-        ("typos", "How do I reapir the old ketlte?"),
+        ("typos", "How do I reapir the old kettle?"),
         ("stripped", "How do I repair the old kettle"),
     ],
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from fairfight.activations.shards import (
     write_manifest,
     write_shard,
 )
-from fairfight.errors import DataError, NonFiniteError
+from fairfight.errors import DataError, NonFiniteError, StudyError, nearest
 from fairfight.models.capture import forward_flops, read_sites
 from fairfight.models.load import Model
 from fairfight.models.sites import Site, canonical, locate
@@ -40,7 +40,7 @@ ComputeDtype = Literal["float32", "bfloat16"]
 Progress = Callable[[int, int], None]
 
 FORMAT = 1
-"""Part of every key; raise it when a store's layout or the plan of its shards changes."""
+"""Part of every key; raise it when a store's layout changes."""
 BATCH_TOKENS = 2048
 """Padded tokens a forward pass: larger batches fall out of the caches, smaller ones starve the matrix products."""
 SHARD_BYTES = 32 * 2**20
@@ -75,7 +75,7 @@ class _Draft:
 
     def add(self, number: int, values: Float[Tensor, "token d_model"], rows: range) -> None:
         self.records[number] = write_shard(self.folder, values, number=number, rows=rows)
-        write_manifest(self.folder / PARTIAL_MANIFEST, self.head, self._in_order())
+        write_manifest(self.folder / PARTIAL_MANIFEST, {"key": self.head["key"]}, self._in_order())
 
     def finish(self) -> None:
         write_manifest(self.folder / MANIFEST, self.head, self._in_order())
@@ -100,35 +100,44 @@ def harvest(
 
     Each site has its own sub-folder, named by its key: the same request finds the same store. Texts longer than
     `max_tokens` or the model's window (special tokens included) are cut and counted. `compute_dtype="bfloat16"` runs
-    matrix products in bfloat16: about twice as fast, exact to about 0.5 % (relative RMS on MiniLM). `progress` is told
+    matrix products in bfloat16: over twice as fast, exact to about 0.5 % (relative RMS on MiniLM). `progress` is told
     content tokens done and in all, after each batch. One process at a time writes to a store.
 
     Raises:
+        StudyError: activations are not kept or computed in such a dtype.
         SiteError: the model has no such site.
         DataError: no text at all, a text without a token of its own, or invalid Unicode.
         NonFiniteError: an activation is NaN or infinite.
         DamagedFileError: a shard that was stored before is not what its checksum says.
         DiskFullError: the disk is full; complete shards are kept for the next run.
     """
-    wanted = list(dict.fromkeys(canonical(site) if isinstance(site, str) else site for site in sites))
-    for site in wanted:
-        locate(model, site)
+    _require_known("dtype", dtype, get_args(StorageDtype))
+    _require_known("compute_dtype", compute_dtype, get_args(ComputeDtype))
+    wanted = _located(model, sites)
     text_of = _distinct(texts)
     limit = min(max_tokens, model.window)
-    keys = {site: _key(model, site, sorted(text_of), limit, dtype, compute_dtype) for site in wanted}
+    keys = {site: _key(model, site, sorted(text_of), [limit, dtype, compute_dtype]) for site in wanted}
     folders = {site: Path(folder) / f"{site}-{key[:24]}" for site, key in keys.items()}
     unfinished = [site for site in wanted if not _is_finished(folders[site])]
     if unfinished:
         tokenised = _tokenise(model, text_of, limit)
         drafts = [_draft(model, site, folders[site], tokenised, keys[site]) for site in unfinished]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=compute_dtype == "bfloat16"):
-            _complete(model, drafts, tokenised, getattr(torch, dtype), progress or _silent)
+            _complete(model, drafts, tokenised, getattr(torch, dtype), progress or (lambda _done, _total: None))
     # What was written or checked a moment ago is not hashed again.
     return {str(site): open_activations(folders[site], verify=site not in unfinished) for site in wanted}
 
 
-def _silent(_done: int, _total: int) -> None:
-    return None
+def _require_known(setting: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise StudyError(f"{setting} '{value}' is unknown; choose one of {', '.join(known)}.{nearest(value, known)}")
+
+
+def _located(model: Model, sites: Sequence[Site | str]) -> list[Site]:
+    wanted = list(dict.fromkeys(canonical(site) if isinstance(site, str) else site for site in sites))
+    for site in wanted:
+        locate(model, site)
+    return wanted
 
 
 def _distinct(texts: Sequence[str]) -> dict[str, str]:
@@ -137,20 +146,16 @@ def _distinct(texts: Sequence[str]) -> dict[str, str]:
     return {text_sha256(text): text for text in texts}
 
 
-def _key(
-    model: Model, site: Site, texts_sha: list[str], limit: int, dtype: StorageDtype, compute_dtype: ComputeDtype
-) -> str:
+def _key(model: Model, site: Site, texts_sha: list[str], settings: list[int | str]) -> str:
     return content_hash(
         {
-            "format": FORMAT,
+            "format": [FORMAT, BATCH_TOKENS, SHARD_BYTES],
             "weights": model.weights_sha256,
             "revision": model.revision,
             "tokenizer": model.tokenizer_sha256,
             "site": str(site),
             "texts": texts_sha,
-            "max_tokens": limit,
-            "dtype": dtype,
-            "compute_dtype": compute_dtype,
+            "settings": settings,
         }
     )
 
@@ -290,6 +295,6 @@ def _require_finite(values: Float[Tensor, "token d_model"], site: Site, tokenise
     row = rows.start + int(np.searchsorted(ends, np.argmin(is_finite), side="right"))
     raise NonFiniteError(
         f"The activations at {site} are NaN or infinite for the text {tokenised.texts[row][:60]!r} (stored as "
-        f"{str(values.dtype).removeprefix('torch.')}); finite numbers were expected. Store them as float32 if they are too "
-        "large for the dtype, or check the model's weights."
+        f"{str(values.dtype).removeprefix('torch.')}); finite numbers were expected. Store them as float32 if they are "
+        "too large for the dtype, or check the model's weights."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,9 +21,9 @@ _KTH_FROM_THE_END = re.compile(r"token-([1-9]\d*)")
 def pool(batch: TokenBatch, pooling: str) -> Float[np.ndarray, "example feature"]:
     """Give one float32 vector a text, in the order of the batch.
 
-    `mean` (summed in float64), `max` and `max_min` (maxima, then minima: twice as wide) go over all tokens; `last` takes
-    the last token and `token-K` the K-th from the end, or the first one of a text shorter than that. A text's vector has
-    the same bits whatever other texts stand in the batch.
+    `mean` (summed in float64), `max` and `max_min` (maxima, then minima: twice as wide) go over all tokens; `last`
+    takes the last token and `token-K` the K-th from the end, or the first one of a text shorter than that. A text's
+    vector has the same bits whatever other texts stand in the batch.
 
     Raises:
         EmptyBatchError: a text has no token.
@@ -55,7 +56,8 @@ def _require_tokens(offsets: Int[np.ndarray, " boundary"]) -> None:
     empty = np.flatnonzero(np.diff(offsets) <= 0)
     if len(empty):
         raise EmptyBatchError(
-            f"Text {empty[0]} of the batch has no token, so there is nothing to pool; at least one was expected. Leave it out."
+            f"Text {empty[0]} of the batch has no token, so there is nothing to pool; at least one was expected. "
+            "Leave the text out."
         )
 
 
@@ -67,7 +69,7 @@ def _each_text(
     # Reducing a slice a text is several times faster than `ufunc.reduceat`, and keeps texts from touching each other.
     pooled = np.empty((len(offsets) - 1, values.shape[1]), dtype=np.float32)
     bounds = offsets.tolist()
-    for example, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for example, (start, stop) in enumerate(pairwise(bounds)):
         pooled[example] = reduce(values[start:stop])
     return pooled
 

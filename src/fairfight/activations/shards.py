@@ -246,8 +246,8 @@ def text_sha256(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
     except (UnicodeEncodeError, AttributeError):
         raise DataError(
-            f"{str(text)[:60]!r} ({type(text).__name__}) is no valid Unicode text, as lone surrogates are none. Read the "
-            "file with its real encoding, or leave the text out."
+            f"{str(text)[:60]!r} ({type(text).__name__}) is no valid Unicode text; a string without lone surrogates "
+            "was expected. Read the file with its real encoding, or leave the text out."
         ) from None
 
 
@@ -275,8 +275,8 @@ def _write(file: Path, payload: bytes) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DiskFullError(
-            f"The disk is full: {file.name} needs {len(payload) >> 20} MiB in {file.parent}. What was finished before is "
-            "whole; free some space and run again."
+            f"The disk is full: {file.name} needs {len(payload) / 2**20:.1f} MiB in {file.parent}. What was finished "
+            "before is whole; free some space and run again."
         ) from error
     finally:
         if temporary is not None:

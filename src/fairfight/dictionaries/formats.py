@@ -29,6 +29,8 @@ from fairfight.dictionaries.contract import Card, Dictionary
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError
 
 CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
+_LAYOUT = "6.0.0"
+"""The version of SAELens whose layout is written: without it SAELens reads an older one and drops the metadata."""
 _PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
 """A bare pickle, and the zip archive that torch.save writes around one."""
@@ -60,9 +62,7 @@ def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
         whole.mkdir()
         for name, content in contents.items():
             (whole / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(workshop / "old")
-        whole.rename(folder)
+        _swap(whole, folder, workshop / "old")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -103,6 +103,18 @@ def load(folder: Path) -> Loaded:
     return Loaded(dictionary, card)
 
 
+def _swap(whole: Path, folder: Path, aside: Path) -> None:
+    """Move `whole` to where `folder` is, and put `folder` back where that fails."""
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        whole.rename(folder)
+    except OSError:
+        if aside.exists():
+            aside.rename(folder)
+        raise
+
+
 def _contents(dictionary: Dictionary, card: Card) -> dict[str, bytes]:
     cfg = _json_bytes({**dictionary.cfg(), "metadata": _metadata(card)})
     weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in dictionary.tensors().items()})
@@ -123,6 +135,7 @@ def _metadata(card: Card) -> dict[str, Any]:
         "hook_name": hook_name,
         "site": card.site,
         "fairfight_version": version("fairfight"),
+        "sae_lens_version": _LAYOUT,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +86,8 @@ def _attention_flops(query: Any, key: Any, value: Any, *_: Any, out_shape: Any =
 def _read(model: Model, input_ids: Tensor, attention_mask: Tensor, sites: Sequence[Site | str]) -> dict[str, Tensor]:
     wanted = {str(site): locate(model, site) for site in map(_as_site, sites)}
     found: dict[str, Tensor] = {}
-    with _hooks(wanted, found):
-        try:
-            model.module(input_ids=input_ids, attention_mask=attention_mask)
-        except _AllRead:
-            pass
+    with _hooks(wanted, found), suppress(_AllRead):
+        model.module(input_ids=input_ids, attention_mask=attention_mask)
     return {name: found[name] for name in wanted}
 
 

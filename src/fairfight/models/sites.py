@@ -81,8 +81,9 @@ SUBLAYERS: dict[str, _Sublayers] = {
     "qwen2": _PRE_NORM,
     "qwen3": _PRE_NORM,
 }
-"""By `model_type`: the module inside a layer whose output is added to the residual stream. Other families are not guessed
-at, because a wrong guess reads a wrong number silently; their `resid_pre` and `resid_post` are read all the same."""
+"""By `model_type`: the module inside a layer whose output is added to the residual stream. Other families are not
+guessed at, because a wrong guess reads a wrong number silently; their `resid_pre` and `resid_post` are read all the
+same."""
 
 _CANONICAL = re.compile(rf"({'|'.join(KINDS)})\.(\d+)")
 _LENS = re.compile(rf"blocks\.(\d+)\.hook_({'|'.join(KINDS)}|normalized_resid_post)")
@@ -174,7 +175,7 @@ def _sublayer_path(model: Model, site: Site) -> str:
     family = str(text_config(model.module).model_type)
     if family not in SUBLAYERS:
         raise SiteError(
-            f"What attention and MLP add to the residual stream is not known for the family '{family}' ({model.name}), so "
-            f"'{site}' is not read; it is known for {', '.join(sorted(SUBLAYERS))}. Ask for resid_pre or resid_post."
+            f"What attention and MLP add to the residual stream is not known for the family '{family}' ({model.name}), "
+            f"so '{site}' is not read; it is known for {', '.join(sorted(SUBLAYERS))}. Ask for resid_pre or resid_post."
         )
     return SUBLAYERS[family].attention if site.kind == "attn_out" else SUBLAYERS[family].mlp

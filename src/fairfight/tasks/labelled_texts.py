@@ -8,7 +8,9 @@ path = "mine.jsonl"          # text, label, perhaps cluster and set
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fairfight.contests.examples import Collection
@@ -33,3 +35,14 @@ class LabelledTexts:
     def unlabelled(self) -> tuple[str, ...]:
         """Give further texts to train dictionaries on: none."""
         return ()
+
+    @classmethod
+    def small(cls, folder: Path) -> LabelledTexts:
+        """Give a task over a small file written to `folder`, for the conformance checks."""
+        file = folder / "texts.jsonl"
+        rows = [
+            {"text": f"note {i} of kind {i % 2}", "label": i % 2, "set": "development" if i < 20 else "test"}
+            for i in range(30)
+        ]
+        file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        return cls(files=[{"path": str(file)}])

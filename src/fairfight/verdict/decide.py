@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fairfight.errors import InputError
 from fairfight.ledger import Ledger
@@ -56,6 +57,12 @@ def questions_of(roster: Roster) -> list[Question]:
 
 def judge_roster(roster: Roster, question: Question) -> Verdict:
     """Give the verdict on one question from a ledger that was read before; see `judge`."""
+    # One BLAS thread: the order of sums, and so the last bit, would depend on how many cores there are.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _judged(roster, question)
+
+
+def _judged(roster: Roster, question: Question) -> Verdict:
     names = (roster.hash, question.name)
     on_validation = None
     if roster.has_scores(VALIDATION):

@@ -27,12 +27,12 @@ class ReLU:
     is_seeded: ClassVar[bool] = True
 
     latents: int = 2048
-    l1: float = 5.0
+    l1: float = 3.0
     """Weight of the sum of codes, for input whose mean squared norm is d_model; larger is sparser."""
     steps: int = 700
     batch: int = 2048
     """Tokens a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
         check_positive("latents", self.latents)

@@ -1,0 +1,204 @@
+"""One HTML file with everything in it: verdicts in words, figures, mistakes, every trial. Nothing is fetched to read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from fairfight.ledger import Ledger
+from fairfight.records import Failed, Trial
+from fairfight.report import figures, wording
+from fairfight.report.mistakes import Family, families
+from fairfight.report.standings import Curve, Standing, charged_flops, curves, standings
+from fairfight.report.tables import score_rows
+from fairfight.verdict.answer import Verdict
+from fairfight.verdict.decide import questions_of
+from fairfight.verdict.intervals import MACRO
+from fairfight.verdict.roster import Roster, read_roster
+
+_PLOTLY_SETTINGS = {"responsive": True, "displayModeBar": False, "displaylogo": False}
+
+
+def render(ledger: Ledger, verdicts: Sequence[Verdict]) -> str:
+    """Give the report of a run as one HTML text, about 5 MB, of which Plotly's script is nearly all.
+
+    Questions of the study that have no verdict among `verdicts` are named as not judged. All text from the ledger is
+    escaped. The same ledger and verdicts give the same bytes.
+
+    Raises:
+        InputError: the folder is no run, or holds no trial of its study.
+    """
+    roster = read_roster(ledger)
+    found = standings(roster)
+    marked = list(dict.fromkeys(name for verdict in verdicts for name in (verdict.challenger, verdict.defender)))
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        study=roster.run.get("study", {}),
+        hash=roster.hash,
+        verdicts=verdicts,
+        unjudged=_unjudged(roster, verdicts),
+        plotly=Markup(get_plotlyjs()),
+        scores=score_rows(found, roster.test_sets),
+        drawings=_drawings(roster, found, marked),
+        marked=[f"{name} ({wording.SIDE_MARKS[roster.contenders[name].side]})" for name in marked],
+        curves=_curve_divs(curves(roster)),
+        mistakes=_mistakes(roster, verdicts),
+        trials=[_trial_cells(trial) for trial in _in_order(roster.trials)],
+        failed=len(roster.failed),
+        cards=[_card_cells(card) for card in roster.run.get("dictionaries", ())],
+        facts=_facts(roster),
+        fields=_flat(roster.run.get("study", {})),
+    )
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("fairfight.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": wording.number,
+        "difference": wording.difference,
+        "percent": wording.percent,
+        "flops": wording.flops,
+    }
+    made.globals |= {"wording": wording, "colours": figures.COLOURS}
+    return made
+
+
+def _unjudged(roster: Roster, verdicts: Sequence[Verdict]) -> list[str]:
+    judged = {verdict.question.name for verdict in verdicts}
+    return [question.name for question in questions_of(roster) if question.name not in judged]
+
+
+def _drawings(roster: Roster, found: Sequence[Standing], marked: Sequence[str]) -> dict[str, Any]:
+    complete = [own for own in found if not own.lacking]
+    if not complete:
+        return {}
+    left = min(0.5, *(own.sets[name].low for own in complete for name in roster.test_sets)) - 0.02
+    return {
+        "sets": {
+            name: _div(figures.dot_plot(found, name, left=left), f"set-{place}")
+            for place, name in enumerate(_panels(roster))
+        },
+        "shift": _div(figures.shift_scatter(found, roster.test_sets, marked), "shift")
+        if len(roster.test_sets) > 1
+        else "",
+        "cost": _div(figures.cost_scatter(found, marked), "cost"),
+    }
+
+
+def _panels(roster: Roster) -> tuple[str, ...]:
+    return (*roster.test_sets, MACRO) if len(roster.test_sets) > 1 else roster.test_sets
+
+
+def _curve_divs(found: Sequence[Curve]) -> list[tuple[str, Markup]]:
+    values = [value for own in found for line in (own.train, *own.sets.values()) for value in line]
+    bottom = min([0.5, *values]) - 0.02
+    return [
+        (own.contender.name, _div(figures.curve_panel(own, bottom=bottom), f"k-{i}")) for i, own in enumerate(found)
+    ]
+
+
+def _div(figure: go.Figure, name: str) -> Markup:
+    # A given id, because Plotly's own is drawn by chance and would make every page differ.
+    return Markup(
+        figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOTLY_SETTINGS, div_id=f"figure-{name}")
+    )
+
+
+def _mistakes(roster: Roster, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Give the families of mistakes of the first verdict's two contenders; empty without a threshold."""
+    if not verdicts or verdicts[0].operating_point is None:
+        return {}
+    verdict, point = verdicts[0], verdicts[0].operating_point
+    names = (verdict.challenger, verdict.defender)
+    found: list[Family] = families(roster, names, point.fpr)
+    return {"names": names, "fpr": point.fpr, "families": found}
+
+
+def _in_order(trials: Sequence[Trial]) -> list[Trial]:
+    def place(trial: Trial) -> tuple[Any, ...]:
+        spec = trial.spec
+        dictionary_seed = -1 if spec.dictionary_seed is None else spec.dictionary_seed
+        return ("score", "tune", "curve").index(spec.purpose), spec.contender.name, spec.seed, dictionary_seed, spec.key
+
+    return sorted(trials, key=place)
+
+
+def _trial_cells(trial: Trial) -> dict[str, str]:
+    spec, outcome = trial.spec, trial.outcome
+    cells = {
+        "method": spec.contender.name,
+        "purpose": spec.purpose,
+        "seed": wording.seed_of(trial),
+        "settings": wording.settings_of(spec.settings),
+        "flops": wording.flops(charged_flops(trial.cost)),
+        "seconds": f"{trial.machine.seconds:.1f}",
+        "key": spec.key,
+    }
+    if isinstance(outcome, Failed):
+        return {**cells, "validation": "", "tests": "", "failed": f"{outcome.error}: {outcome.message}"}
+    tests = " ".join(f"{name} {wording.number(value)}" for name, value in outcome.test_auroc.items())
+    return {**cells, "validation": wording.number(outcome.validation_auroc), "tests": tests, "failed": ""}
+
+
+def _card_cells(card: Mapping[str, Any]) -> dict[str, str]:
+    training = card.get("training_flops", "")
+    spent = max(training.values(), default=0) if isinstance(training, Mapping) else training
+    return {
+        "name": str(card.get("name", card.get("kind", "?"))),
+        "role": str(card.get("role", "")),
+        "kind": str(card.get("kind", "")),
+        "site": str(card.get("site", "")),
+        "seed": str(card.get("seed", "")),
+        "fvu": _if_known(card.get("fvu")),
+        "l0": f"{card['l0']:.1f}" if "l0" in card else "",
+        "dead": wording.percent(card["dead_share"]) if "dead_share" in card else "",
+        "training": wording.flops(spent) if spent != "" else "",
+    }
+
+
+def _if_known(value: float | None) -> str:
+    return "" if value is None else wording.number(value)
+
+
+def _facts(roster: Roster) -> list[tuple[str, str]]:
+    run = roster.run
+    facts = [
+        ("study hash", roster.hash),
+        ("inputs", str(run.get("inputs", ""))),
+        ("split seeds scored", ", ".join(map(str, roster.seeds))),
+        ("trials", f"{len(roster.trials)}, of which {len(roster.failed)} failed"),
+        *((f"{name.replace('_', ' ')}", _one_line(run[name])) for name in _RUN_FACTS if run.get(name)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+_RUN_FACTS = ("counts", "configurations_a_side", "missing_families", "tokens", "truncated", "versions")
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_one_line(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_one_line, value))
+    return str(value)
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Give the leaves of nested tables as dotted names and JSON values."""
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, inner in value.items() for leaf in _flat(inner, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
+        return [leaf for place, inner in enumerate(value) for leaf in _flat(inner, f"{name}.{place}")]
+    return [(name, json.dumps(value, ensure_ascii=False))]

@@ -1,0 +1,124 @@
+"""How every contender did: scores with intervals, their range over trials, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fairfight.records import Contender, Cost, Scored, Trial
+from fairfight.report.wording import SIDES
+from fairfight.verdict.draws import draw
+from fairfight.verdict.intervals import MACRO, Board, Interval, interval
+from fairfight.verdict.roster import Entry, Roster
+
+DICTIONARY_SHARE = 0.1
+"""Share of a dictionary's training that is charged to a method that uses it."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One contender over all of its scored trials."""
+
+    contender: Contender
+    sets: Mapping[str, Interval]
+    """AUROC by test set, and `macro`; empty for a contender that lacks a scored seed."""
+    ranges: Mapping[str, Range]
+    """Least and greatest AUROC of a single trial, by test set."""
+    train: float
+    validation: float
+    flops: float
+    """Mean cost of a trial: model passes, encoding, fitting, and the charged share of the dictionary's training."""
+    trials: int
+    lacking: str = ""
+    """What an incomplete contender lacks; "" for a complete one."""
+
+    @property
+    def name(self) -> str:
+        """The contender's name."""
+        return self.contender.name
+
+    def shifted(self, test_sets: tuple[str, ...]) -> float:
+        """Give the mean AUROC over the test sets after the first, which is the in-distribution one."""
+        return float(np.mean([self.sets[name].score for name in test_sets[1:]]))
+
+
+def charged_flops(cost: Cost) -> float:
+    """Give what a trial is charged: everything it did, and a tenth of its dictionary's training."""
+    return cost.forward_flops + cost.encode_flops + cost.fit_flops + DICTIONARY_SHARE * cost.dictionary_flops
+
+
+def standings(roster: Roster, *, level: float = 0.95, replicates: int = 500) -> list[Standing]:
+    """Give every contender, by side and then by macro AUROC; incomplete ones last, without scores.
+
+    Intervals cross clusters and seeds as the verdict's do; they are of single scores, so two that overlap may still
+    differ: the verdict's paired difference decides.
+    """
+    board = Board.of(roster, draw(roster, roster.test_sets, replicates, (roster.hash, "standings")))
+    with threadpool_limits(limits=1, user_api="blas"):
+        complete = [_standing(board, entry, level) for entry in roster.entries.values()]
+    complete.sort(key=lambda own: (SIDES.index(own.contender.side), -own.sets[MACRO].score, own.name))
+    return complete + [_incomplete(roster, name, why) for name, why in roster.incomplete.items()]
+
+
+def _standing(board: Board, entry: Entry, level: float) -> Standing:
+    outcomes = [play.outcome for play in entry.plays.values()]
+    return Standing(
+        contender=entry.contender,
+        sets={name: interval(values, level) for name, values in board.aurocs(entry.name).items()},
+        ranges={name: _range([own.test_auroc[name] for own in outcomes]) for name in board.roster.test_sets},
+        train=float(np.mean([own.train_auroc for own in outcomes])),
+        validation=entry.validation_auroc,
+        flops=float(np.mean([charged_flops(play.trial.cost) for play in entry.plays.values()])),
+        trials=len(outcomes),
+    )
+
+
+def _range(values: list[float]) -> Range:
+    return min(values), max(values)
+
+
+def _incomplete(roster: Roster, name: str, why: str) -> Standing:
+    scored = [t for t in roster.trials if t.spec.contender.name == name and t.spec.purpose == "score" and t.is_scored]
+    return Standing(roster.contenders[name], {}, {}, 0.0, 0.0, 0.0, len(scored), lacking=why)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """AUROC against the number of latents for one contender: in training and on each test set."""
+
+    contender: Contender
+    k: tuple[int, ...]
+    train: tuple[float, ...]
+    sets: Mapping[str, tuple[float, ...]]
+    trials: int
+    """Trials behind each point, where they differ the fewest."""
+
+
+def curves(roster: Roster) -> list[Curve]:
+    """Give the curves of contestants (then rivals), each point a mean over seeds and dictionary seeds."""
+    found: dict[str, dict[int, list[Scored]]] = {}
+    for trial in roster.trials:
+        if trial.spec.purpose == "curve" and isinstance(trial.outcome, Scored) and "k" in trial.spec.settings:
+            found.setdefault(trial.spec.contender.name, {}).setdefault(_k(trial), []).append(trial.outcome)
+    made = [_curve(roster, name, points) for name, points in found.items()]
+    return sorted(made, key=lambda own: (SIDES.index(own.contender.side), own.contender.name))
+
+
+def _k(trial: Trial) -> int:
+    return int(trial.spec.settings["k"])
+
+
+def _curve(roster: Roster, name: str, points: Mapping[int, list[Scored]]) -> Curve:
+    ks = tuple(sorted(points))
+    return Curve(
+        contender=roster.contenders[name],
+        k=ks,
+        train=tuple(float(np.mean([own.train_auroc for own in points[k]])) for k in ks),
+        sets={s: tuple(float(np.mean([own.test_auroc[s] for own in points[k]])) for k in ks) for s in roster.test_sets},
+        trials=min(len(outcomes) for outcomes in points.values()),
+    )

@@ -1,0 +1,146 @@
+"""Verdicts and scores as rows; rows as a terminal table or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from fairfight.ledger import Ledger
+from fairfight.report.standings import Standing, standings
+from fairfight.report.wording import METRICS, UNADJUSTED, bracketed, difference, flops, number
+from fairfight.verdict.answer import Compared, SetVerdict, Verdict
+from fairfight.verdict.intervals import MACRO
+from fairfight.verdict.roster import Entry, Roster, read_roster
+
+_STYLE = {"wins": "bold green", "loses": "bold red", "ties": "bold yellow", "undecided": "bold"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table before it is drawn."""
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
+    """Give one row a question, metric and test set; the deciding metric first."""
+    columns = ("question", "metric", "test set", "verdict", "challenger", "defender", "difference")
+    cells = []
+    for verdict in verdicts:
+        for compared in _deciding_first(verdict):
+            for name, own in _with_macro(compared):
+                cells.append((verdict.question.name, METRICS[compared.metric], name, *_cells(compared, own)))
+    return Rows(columns, tuple(cells))
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Give the verdicts as a terminal table; what was compared and how stands below it."""
+    rows = verdict_rows(verdicts)
+    return _drawn(rows, title="Verdict", caption=_caption(verdicts))
+
+
+def score_rows(found: Sequence[Standing], test_sets: Sequence[str]) -> Rows:
+    """Give one row a contender: AUROC on validation, on each test set with its interval, the mean, and the cost."""
+    columns = ("method", "side", "validation", *test_sets, MACRO, "FLOPs")
+    return Rows(columns, tuple(_score_cells(own, test_sets) for own in found))
+
+
+def score_table(ledger: Ledger) -> Table:
+    """Give all contenders and test sets of a run as a terminal table.
+
+    Raises:
+        InputError: the folder is no run, or holds no trial of its study.
+    """
+    roster = read_roster(ledger)
+    caption = (
+        f"AUROC, mean over {len(roster.seeds)} split seeds and each dictionary's seeds, with a 95 % interval (clusters "
+        "and seeds resampled). FLOPs: mean of a trial, a tenth of the dictionary's training included."
+    )
+    return _drawn(score_rows(standings(roster), roster.test_sets), title="Scores", caption=caption)
+
+
+def markdown(rows: Rows) -> str:
+    """Give rows as a Markdown table."""
+    lines = [rows.columns, tuple("---" for _ in rows.columns), *rows.cells]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def markdown_scores(ledger: Ledger) -> str:
+    """Give every contender's AUROC on every test set and seed as Markdown, one table a test set, best mean first.
+
+    A cell is the mean over dictionary seeds. Contenders that lack a seed stand below the tables with what they lack.
+
+    Raises:
+        InputError: the folder is no run, or holds no trial of its study.
+    """
+    roster = read_roster(ledger)
+    parts = [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
+    if roster.incomplete:
+        parts.append("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def seed_rows(roster: Roster, test_set: str) -> Rows:
+    """Give one row a complete contender: its AUROC on a test set by split seed, and their mean."""
+    columns = ("method", "side", *(f"seed {seed}" for seed in roster.seeds), "mean")
+    by_seed = {name: _seed_means(roster, entry, test_set) for name, entry in roster.entries.items()}
+    order = sorted(by_seed, key=lambda name: (-np.mean(by_seed[name]), name))
+    cells = [
+        (name, roster.entries[name].contender.side, *map(number, by_seed[name]), number(float(np.mean(by_seed[name]))))
+        for name in order
+    ]
+    return Rows(columns, tuple(cells))
+
+
+def _seed_means(roster: Roster, entry: Entry, test_set: str) -> list[float]:
+    seats = [[entry.plays[seed, own] for own in entry.dictionary_seeds] for seed in roster.seeds]
+    return [float(np.mean([play.outcome.test_auroc[test_set] for play in plays])) for plays in seats]
+
+
+def _deciding_first(verdict: Verdict) -> list[Compared]:
+    both = [verdict.auroc, *([verdict.tpr] if verdict.tpr else [])]
+    return sorted(both, key=lambda compared: compared.metric != verdict.question.metric)
+
+
+def _with_macro(compared: Compared) -> Iterable[tuple[str, SetVerdict]]:
+    return [*compared.sets.items(), (MACRO, compared.macro)] if len(compared.sets) > 1 else compared.sets.items()
+
+
+def _cells(compared: Compared, own: SetVerdict) -> tuple[str, ...]:
+    challenger = f"{compared.challenger} {number(own.challenger_score)}"
+    return own.word, challenger, f"{compared.defender} {number(own.defender_score)}", difference(own)
+
+
+def _score_cells(own: Standing, test_sets: Sequence[str]) -> tuple[str, ...]:
+    if own.lacking:
+        return own.name, own.contender.side, f"incomplete: {own.lacking}", *("" for _ in test_sets), "", ""
+    scores = (bracketed(own.sets[name]) for name in (*test_sets, MACRO))
+    return own.name, own.contender.side, number(own.validation), *scores, flops(own.flops)
+
+
+def _caption(verdicts: Sequence[Verdict]) -> str:
+    lines = [UNADJUSTED]
+    for verdict in verdicts:
+        question = verdict.question
+        lines.append(
+            f"{question.name}: {100 * question.level:g} % interval, margin {question.margin:g}, {question.replicates} "
+            f"replicates, {verdict.seeds} split seeds, {verdict.dictionary_seeds} dictionary seeds."
+        )
+        if point := verdict.operating_point:
+            lines.append(f"TPR at {100 * point.fpr:g} % false positives on calibration: {point.reason}.")
+    return " ".join(dict.fromkeys(lines))
+
+
+def _drawn(rows: Rows, *, title: str, caption: str) -> Table:
+    table = Table(title=title, caption=Text(caption), caption_justify="left")
+    for column in rows.columns:
+        table.add_column(column, overflow="fold")
+    for cells in rows.cells:
+        # Text, not markup: "probe[sae]" would read as a tag.
+        table.add_row(*(Text(cell, style=_STYLE.get(cell, "")) for cell in cells))
+    return table

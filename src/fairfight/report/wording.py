@@ -1,0 +1,122 @@
+"""Numbers and verdicts in words: one way of writing them in every table, figure and sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fairfight.records import Trial
+from fairfight.study import Question
+from fairfight.verdict.answer import Compared, SetVerdict, Verdict
+from fairfight.verdict.intervals import Interval
+from fairfight.verdict.tpr import OperatingPoint
+
+SIDES = ("dictionary", "baseline", "rival", "control")
+"""In the order of every table and legend."""
+
+SIDE_MARKS = {"dictionary": "●", "baseline": "■", "rival": "◆", "control": "✕"}
+"""The shape of each side, so that no figure leans on colour alone."""
+
+METRICS = {"auroc": "AUROC", "tpr": "TPR"}
+UNADJUSTED = "Intervals and words are unadjusted for the number of questions and test sets."
+
+
+def number(value: float) -> str:
+    """Give a score with three decimals."""
+    return f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def signed(value: float) -> str:
+    """Give a difference with its sign and three decimals; what rounds to nothing has no sign."""
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
+
+
+def bracketed(own: Interval) -> str:
+    """Give a score with its interval: 0.912 [0.890, 0.931]."""
+    return f"{number(own.score)} [{number(own.low)}, {number(own.high)}]"
+
+
+def difference(own: SetVerdict) -> str:
+    """Give a difference with its interval: -0.021 [-0.040, -0.003]."""
+    return f"{signed(own.difference)} [{signed(own.low)}, {signed(own.high)}]"
+
+
+def percent(share: float) -> str:
+    """Give a share in percent, with one decimal where it is not whole."""
+    text = f"{100 * share:.1f}"
+    return f"{text.removesuffix('.0')} %"
+
+
+def flops(count: float) -> str:
+    """Give a count of FLOPs with two digits: 3.2e+12."""
+    return f"{count:.1e}" if count else "0"
+
+
+def asked(question: Question) -> str:
+    """Give the question as a sentence."""
+    return (
+        f"Does the best {question.challenger} method beat the best {question.defender} "
+        f"({METRICS[question.metric]}, by more than {question.margin:g})?"
+    )
+
+
+def headline(verdict: Verdict) -> str:
+    """Give the verdict on the mean over test sets as a sentence."""
+    own, count = verdict.macro, len(verdict.sets)
+    where = f"On the mean over {count} test sets" if count > 1 else "On the test set"
+    says = {
+        "wins": f"{verdict.challenger} wins against {verdict.defender}",
+        "loses": f"{verdict.challenger} loses to {verdict.defender}",
+        "ties": f"{verdict.challenger} ties with {verdict.defender}",
+        "undecided": f"between {verdict.challenger} and {verdict.defender} it is undecided",
+    }
+    metric = METRICS[verdict.question.metric]
+    return (
+        f"{where}, {says[own.word]}: {metric} {number(own.challenger_score)} against {number(own.defender_score)}, "
+        f"difference {difference(own)}."
+    )
+
+
+def tied(name: str, ties: tuple[str, ...]) -> str:
+    """Give whom validation cannot tell from the chosen contender, or "" when it stands alone."""
+    if not ties:
+        return ""
+    return f"Within one standard error of {name} on validation: {', '.join(ties)}."
+
+
+def necessity(verdict: Verdict) -> str:
+    """Give whether the challenger's own dictionary is needed, from its controls, or "" when there are none."""
+    if not verdict.controls:
+        return ""
+    beaten = [own.defender for own in verdict.controls if own.macro.word == "wins"]
+    unbeaten = [own.defender for own in verdict.controls if own.macro.word != "wins"]
+    if not unbeaten:
+        return f"Yes, on the mean over test sets: {verdict.challenger} beats {', '.join(beaten)}."
+    also = f" It does beat {', '.join(beaten)}." if beaten else ""
+    return f"Not shown: {verdict.challenger} does not beat {', '.join(unbeaten)} on the mean over test sets.{also}"
+
+
+def gap(own: Compared) -> str:
+    """Give the reconstruction gap in AUROC on the mean over test sets as a sentence."""
+    return f"{own.challenger} minus {own.defender}: {difference(own.macro)}."
+
+
+def threshold(point: OperatingPoint) -> str:
+    """Give how thresholds were set as a sentence."""
+    return (
+        f"Thresholds are set for {percent(point.fpr)} false positives on in-distribution calibration texts, and drawn "
+        f"anew in every replicate: {point.reason}. The false positives of each are what these thresholds then give on the test set."
+    )
+
+
+def settings_of(settings: Mapping[str, Any]) -> str:
+    """Give settings in one line: k=5 site="resid_post.2"."""
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in sorted(settings.items()))
+
+
+def seed_of(trial: Trial) -> str:
+    """Give a trial's seeds in one cell: 3, or 3 / 1 with the dictionary seed second."""
+    own = trial.spec.dictionary_seed
+    return str(trial.spec.seed) if own is None else f"{trial.spec.seed} / {own}"

@@ -1,0 +1,106 @@
+"""The user's own files: JSONL, CSV and Parquet, with clear errors."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from fairfight.contests.examples import admit
+from fairfight.errors import DataError, LabelError, StudyError
+from fairfight.tasks.harmful_intent import HarmfulIntent
+from fairfight.tasks.labelled_texts import LabelledTexts
+
+ROWS = [
+    {"text": f"text {i}", "label": i % 2, "cluster": f"c{i}", "set": "development" if i < 6 else "test"}
+    for i in range(10)
+]
+
+
+def write(folder, kind, rows=ROWS):
+    file = folder / f"texts.{kind}"
+    if kind == "jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    elif kind == "csv":
+        file.write_text("text,label,cluster,set\n" + "\n".join(",".join(map(str, row.values())) for row in rows))
+    else:
+        parquet.write_table(pa.Table.from_pylist(rows), file)
+    return str(file)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_every_format_gives_the_same_examples(tmp_path, kind):
+    collection = admit(LabelledTexts(files=[{"path": write(tmp_path, kind)}]).collection())
+    assert [(e.text, e.label, e.cluster, e.set) for e in collection.examples] == [tuple(row.values()) for row in ROWS]
+    assert collection.test_sets == ("test",)
+
+
+def test_harmful_intent_takes_the_users_files_too(tmp_path):
+    files = [{"path": write(tmp_path, "jsonl")}]
+    assert HarmfulIntent(files=files).collection().hash == LabelledTexts(files=files).collection().hash
+
+
+def test_a_whole_file_may_have_one_label_and_one_set(tmp_path):
+    path = write(tmp_path, "jsonl")
+    collection = LabelledTexts(
+        files=[{"path": path}, {"path": path, "label": 1, "set": "other", "limit": 4}]
+    ).collection()
+    other = [e for e in collection.examples if e.set == "other"]
+    assert len(other) == 4
+    assert {e.label for e in other} == {1}
+    assert collection.test_sets == ("test", "other")
+
+
+def test_templates_wrap_both_classes_of_a_set(tmp_path):
+    (tmp_path / "t.csv").write_text('id,text\n0,"Say: [HERE]!"\n1,no place\n')
+    wrapped = [{"set": "wrapped", "of": "test", "path": str(tmp_path / "t.csv"), "placeholder": "[HERE]"}]
+    collection = admit(LabelledTexts(files=[{"path": write(tmp_path, "jsonl")}], wrapped=wrapped).collection())
+    made = [(e.text, e.label, e.cluster) for e in collection.examples if e.set == "wrapped"]
+    assert made == [(f"Say: text {i}!", i % 2, f"c{i}") for i in range(6, 10)]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (b'{"text": "a", "label": 2}', LabelError, "the label is 2; expected 0 or 1"),
+        (b'{"text": "a"}', LabelError, "the label is None"),
+        (b'{"words": "a", "label": 1}', DataError, "no column 'text'"),
+        (b'{"text": "a", "label": 1', DataError, "line 1 is not JSON"),
+        (b'["a", 1]', DataError, "line 1 is a list"),
+        (b'{"text": "caf\xe9", "label": 1}', DataError, "not UTF-8 .byte 13"),
+    ],
+)
+def test_damaged_files_are_refused_with_the_place(tmp_path, content, error, words):
+    (tmp_path / "bad.jsonl").write_bytes(content)
+    with pytest.raises(error, match=words):
+        LabelledTexts(files=[{"path": str(tmp_path / "bad.jsonl")}]).collection()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ({"path": "none.jsonl"}, "There is no file none.jsonl"),
+        ({"path": "x.pkl"}, "expected .jsonl, .csv or .parquet"),
+    ],
+)
+def test_a_missing_or_foreign_file_is_refused(file, words):
+    with pytest.raises(DataError, match=words):
+        LabelledTexts(files=[file]).collection()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ({"path": "a.jsonl", "tekst": "x"}, r"files\[0\] has no key 'tekst'.*Did you mean 'text'"),
+        ({}, "give either `path` or `dataset`"),
+        ({"dataset": "org/name"}, "needs its revision"),
+    ],
+)
+def test_a_wrong_table_is_refused(file, words):
+    with pytest.raises(StudyError, match=words):
+        LabelledTexts(files=[file]).collection()
+
+
+def test_a_study_without_a_test_set_is_refused(tmp_path):
+    with pytest.raises(DataError, match="hold no test set"):
+        LabelledTexts(files=[{"path": write(tmp_path, "jsonl", ROWS[:6])}]).collection()

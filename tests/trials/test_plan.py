@@ -1,0 +1,147 @@
+"""Fairness is arithmetic: the same number of configurations a method, and in all a side."""
+
+from collections import Counter
+
+import pytest
+
+from fairfight.errors import PluginError, StudyError
+from fairfight.records import Cost, Scored, Trial
+from fairfight.registry import FOLDERS_VARIABLE
+from fairfight.study import study_from
+from fairfight.trials import plan
+from fairfight.trials.tune import select
+
+METHOD = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class {name}:
+    """A plan needs no more than this."""
+    family: ClassVar[str] = "{family}"
+    needs_dictionary: ClassVar[bool] = {needs}
+    runs_on_controls: ClassVar[bool] = {controls}
+    site: str = "a"
+    penalty: float = 1.0
+    k: int = 1
+    @classmethod
+    def space(cls, sites, poolings):
+        return {{"site": sites, "penalty": {penalties}, "k": (1, 2)}}
+    @property
+    def strength(self):
+        return self.penalty
+    def fit(self, train, views, chance): ...
+    def notes(self, detector): ...
+'''
+
+
+def method(folder, name, *, family="probing", needs=False, controls=False, penalties=(0.1, 1.0, 10.0)):
+    text = METHOD.format(
+        name=name.title().replace("_", ""), family=family, needs=needs, controls=controls, penalties=penalties
+    )
+    (folder / f"{name}.py").write_text(text)
+
+
+@pytest.fixture()
+def study(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDERS_VARIABLE, str(tmp_path))
+    (tmp_path / "methods").mkdir()
+    method(tmp_path / "methods", "plan_one")
+    method(tmp_path / "methods", "plan_two", family="text-only", penalties=(0.1,))
+    method(tmp_path / "methods", "plan_sparse", family="dictionary", needs=True, controls=True)
+    method(tmp_path / "methods", "plan_dense", family="dictionary", needs=True)
+    dictionaries = {
+        "topk": {"kind": "topk", "role": "contestant"},
+        "kmeans": {"kind": "kmeans", "role": "rival"},
+        "neurons": {"kind": "neurons", "role": "control"},
+    }
+
+    def make(**changes):
+        trials = {
+            "methods": ["plan_one", "plan_two", "plan_sparse", "plan_dense"],
+            "configurations": 6,
+            "seeds": 2,
+            "dictionary_seeds": 3,
+            "curve_k": [1, 2],
+        }
+        raw = {
+            "name": "s",
+            "task": {"name": "t"},
+            "activations": {"sites": ["a", "b"]},
+            "dictionaries": dictionaries,
+            "trials": trials,
+        }
+        return study_from({**raw, **changes})
+
+    return make
+
+
+def test_every_dictionary_method_meets_every_dictionary_and_controls_only_where_asked(study):
+    names = {contender.name: contender.side for contender in plan.contenders(study())}
+    assert names == {
+        "plan_one": "baseline", "plan_two": "baseline",
+        "plan_sparse[topk]": "dictionary", "plan_sparse[kmeans]": "rival", "plan_sparse[neurons]": "control",
+        "plan_dense[topk]": "dictionary", "plan_dense[kmeans]": "rival",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("methods", [{}, {"plan_one": {"configurations": 2}}, {"plan_one": {"configurations": 12}}])
+def test_both_sides_get_the_same_total(study, methods):
+    made = study(methods=methods)
+    field = plan.contenders(made)
+    configs = plan.configurations(made, field)
+    totals = Counter()
+    for contender in field:
+        totals[contender.side] += len(configs[contender.name])
+    assert totals["dictionary"] == totals["baseline"]
+
+
+def test_configurations_are_distinct_even_and_the_same_on_every_dictionary(study):
+    made = study()
+    configs = plan.configurations(made, plan.contenders(made))
+    assert configs["plan_dense[topk]"] == configs["plan_dense[kmeans]"]
+    for settings in configs.values():
+        assert len({repr(s) for s in settings}) == len(settings)
+        assert max(Counter(s["site"] for s in settings).values()) <= len(settings) / 2 + 1
+
+
+def test_the_study_may_fix_or_widen_a_setting(study):
+    space = plan.space_of(study(methods={"plan_one": {"penalty": 5.0, "k": [1, 2, 3]}}), "plan_one")
+    assert space["penalty"] == (5.0,)
+    assert space["k"] == (1, 2, 3)
+
+
+def test_an_unknown_setting_or_method_gets_the_nearest_name(study):
+    with pytest.raises(StudyError, match=r"\[methods.plan_one\] has no key 'penalti'.*Did you mean 'penalty'"):
+        plan.space_of(study(methods={"plan_one": {"penalti": 1}}), "plan_one")
+    with pytest.raises(PluginError, match=r"Did you mean 'plan_one'"):
+        plan.contenders(study(methods={"plan_onne": {}}))
+
+
+def test_tuning_uses_seed_zero_and_scoring_every_other_seed(study):
+    made = study()
+    field = plan.contenders(made)
+    selected = {contender.name: {"site": "a", "k": 1} for contender in field}
+    assert {spec.seed for spec in plan.tune_specs(made, "", plan.configurations(made, field), field)} == {0}
+    scored = plan.score_specs(made, "", selected, field)
+    assert {spec.seed for spec in scored} == {1, 2}
+    seeds = {(s.seed, s.dictionary_seed) for s in scored if s.contender.name == "plan_dense[topk]"}
+    assert len(seeds) == 2 * 3
+    assert {s.dictionary_seed for s in scored if s.contender.name == "plan_sparse[neurons]"} == {0}
+    assert len({spec.key for spec in scored}) == len(scored)
+
+
+def test_ties_on_validation_go_to_the_stronger_regularisation(study):
+    made = study()
+    contender = plan.contenders(made)[0]
+    trials = [
+        Trial(
+            plan.TrialSpec("", "", contender, "tune", 0, None, {"penalty": penalty}), Scored(1.0, auroc, {}, {}), Cost()
+        )
+        for penalty, auroc in ((0.1, 1.0), (10.0, 1.0), (1.0, 1.0), (100.0, 0.9))
+    ]
+    assert select(trials) == {contender.name: {"penalty": 10.0}}
+
+
+def test_a_field_without_fine_tuning_is_said_to_lack_it(study):
+    assert plan.missing_families(plan.contenders(study())) == ["finetuning"]
