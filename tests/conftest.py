@@ -1,17 +1,18 @@
 """No network, one thread of linear algebra a process, no global chance."""
 
 import os
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import socket
 
 import pytest
-import torch
 
-torch.set_num_threads(1)
+
+def pytest_configure(config):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch  # after the lines above: the threads are counted when it loads
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

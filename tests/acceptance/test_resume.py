@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-
 from fairfight.ledger import Ledger
 from fairfight.records import Machine
 

@@ -42,7 +42,7 @@ def method(folder, name, *, family="probing", needs=False, controls=False, penal
     (folder / f"{name}.py").write_text(text)
 
 
-@pytest.fixture()
+@pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDERS_VARIABLE, str(tmp_path))
     (tmp_path / "methods").mkdir()

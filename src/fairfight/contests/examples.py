@@ -141,7 +141,7 @@ def _check_leaks(examples: Iterable[Example]) -> None:
             )
         if same.label != example.label:
             raise LeakError(f"'{example.id}' and '{same.id}' are the same text with different labels. Keep one.")
-        for key in {f"cluster {example.cluster}", f"group {example.side_key}"}:
+        for key in (f"cluster {example.cluster}", f"group {example.side_key}"):
             first = side_at.setdefault(key, example)
             if (first.set != DEVELOPMENT) != is_test:
                 raise LeakError(

@@ -25,7 +25,9 @@ class Descent:
     weight_decay: float
 
 
-def descend(parameters: Sequence[Tensor], logits: Logits, labels: Labels, descent: Descent, chance: np.random.Generator) -> None:
+def descend(
+    parameters: Sequence[Tensor], logits: Logits, labels: Labels, descent: Descent, chance: np.random.Generator
+) -> None:
     """Move `parameters`, in place, towards the minimum of the mean log-loss of `logits(examples)`.
 
     Weight decay applies to matrices, not to biases. The bits hang on `chance` and the parameters alone.

@@ -23,7 +23,7 @@ def use_onednn(module: nn.Module) -> None:
         return
     for layer in module.modules():
         if type(layer) is nn.Linear and not layer.weight.requires_grad and layer.weight.dtype == torch.float32:
-            layer.forward = partial(_forward, layer)
+            layer.forward = partial(_forward, layer)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @cache

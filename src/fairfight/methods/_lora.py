@@ -84,7 +84,14 @@ def with_adapters(module: nn.Module, rank: int) -> Any:
         return get_peft_model(module, settings).eval()
 
 
-def train(module: nn.Module, head: nn.Linear, texts: Sequence[Text], labels: Labels, schedule: Schedule, chance: np.random.Generator) -> int:
+def train(
+    module: nn.Module,
+    head: nn.Linear,
+    texts: Sequence[Text],
+    labels: Labels,
+    schedule: Schedule,
+    chance: np.random.Generator,
+) -> int:
     """Train adapters and head in place; gives the tokens that passed through, padding left out."""
     parameters = [parameter for parameter in (*module.parameters(), *head.parameters()) if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=_WEIGHT_DECAY)

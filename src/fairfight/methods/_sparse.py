@@ -41,7 +41,9 @@ class SparseDetector:
         return weighted_rows(chosen, self.weights) + self.intercept
 
 
-def refit(look: PooledLook, codes: DesignMatrix, columns: Int[np.ndarray, " chosen"], train: Labelled, views: Views) -> SparseDetector:
+def refit(
+    look: PooledLook, codes: DesignMatrix, columns: Int[np.ndarray, " chosen"], train: Labelled, views: Views
+) -> SparseDetector:
     """Give a nearly unregularised logistic regression on the chosen columns."""
     chosen = np.asarray(codes[:, columns], dtype=np.float64)
     scales = column_scales(chosen)

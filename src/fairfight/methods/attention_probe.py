@@ -91,7 +91,9 @@ class AttentionProbe:
             descend([both, intercept], logits, train.labels, descent, chance)
         query, value = (both.detach() / scale[:, None]).double().numpy().T
         shift = float(centre.double().numpy() @ value)
-        return AttentionDetector(self.site, np.ascontiguousarray(query), np.ascontiguousarray(value), intercept.item() - shift)
+        return AttentionDetector(
+            self.site, np.ascontiguousarray(query), np.ascontiguousarray(value), intercept.item() - shift
+        )
 
     def notes(self, detector: AttentionDetector) -> Mapping[str, Any]:
         """Give the steps taken."""

@@ -33,7 +33,9 @@ class KNNDetector:
         """Give the vote of the nearest examples, from -1 to 1; costs 2 operations a coordinate and pair."""
         queries = _placed(self.look.matrix(examples, views), self.metric)
         views.meter.charge_fit(2 * len(queries) * self.points.size, fits=0)
-        parts = [self._votes(queries[start : start + _SCORED_AT_ONCE]) for start in range(0, len(queries), _SCORED_AT_ONCE)]
+        parts = [
+            self._votes(queries[start : start + _SCORED_AT_ONCE]) for start in range(0, len(queries), _SCORED_AT_ONCE)
+        ]
         return np.concatenate(parts)
 
     def _votes(self, queries: DesignMatrix) -> ExampleScores:

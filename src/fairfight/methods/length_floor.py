@@ -51,7 +51,9 @@ class LengthFloor:
 
     def fit(self, train: Labelled, views: Views, chance: np.random.Generator) -> LinearDetector:
         """Give the fitted regression; `chance` is not used."""
-        return fit_ridge_probe(LengthLook(self.is_logarithmic), train, views, penalty=self.penalty, is_standardised=True)
+        return fit_ridge_probe(
+            LengthLook(self.is_logarithmic), train, views, penalty=self.penalty, is_standardised=True
+        )
 
     def notes(self, detector: LinearDetector) -> Mapping[str, Any]:
         """Give the solver's steps."""

@@ -175,8 +175,8 @@ def _least_squares(
         design,
         target,
         l1_ratio=1.0,
-        alphas=[penalty],
-        precompute=design.T @ design,
+        alphas=[penalty],  # pyright: ignore[reportArgumentType]  # scikit-learn's defaults hide that arrays are taken
+        precompute=design.T @ design,  # pyright: ignore[reportArgumentType]
         Xy=design.T @ target,
         coef_init=weights,
         tol=1e-10,

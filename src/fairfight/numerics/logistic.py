@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr
-from scipy.linalg.lapack import dormqr
+from scipy.linalg.lapack import dormqr  # pyright: ignore[reportAttributeAccessIssue]  # made at import, unseen by checkers
 from scipy.special import expit, logit
 
 from fairfight.errors import EmptyClassError, InputError, LabelError, NonFiniteError, NotConvergedError
@@ -98,7 +98,7 @@ def checked(x: DesignMatrix, y: Labels) -> tuple[Float[np.ndarray, "example feat
 
 def _in_span(x: DesignMatrix, y: Margins, penalty: float, tolerance: float) -> tuple[Unknowns, int, int]:
     """Solve in the coordinates of the examples' span: x.T = QR, so x @ Q = R.T."""
-    (reflectors, scales), triangle = qr(x.T, mode="raw", overwrite_a=True, check_finite=False)
+    (reflectors, scales), triangle = qr(x.T, mode="raw", overwrite_a=True, check_finite=False)  # pyright: ignore[reportAssignmentType]
     examples, features = len(y), len(reflectors)
     solution, iterations, flops = _newton(triangle[:examples].T, y, penalty, tolerance)
     coordinates = np.zeros((features, 1))
