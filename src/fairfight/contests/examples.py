@@ -165,8 +165,7 @@ def unlabelled(examples: Iterable[Example]) -> Examples:
 def permute_labels(collection: Collection, chance: np.random.Generator) -> Collection:
     """Give the collection with labels shuffled between clusters, within each side of the split.
 
-    All examples of a cluster keep one label; every method must fall to an AUROC of 0.5 on the result. Groups are
-    dropped: a twin of the opposite label no longer is one.
+    All examples of a cluster keep one label; every method must fall to an AUROC of 0.5 on the result.
     """
     label_of = {}
     for is_test in (False, True):

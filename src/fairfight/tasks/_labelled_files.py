@@ -120,7 +120,7 @@ def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
         id=f"{name}/{key}",
         text=str(row[source.text]),
         label=_label(label, source, key),
-        cluster=str(row.get(source.cluster) or f"{source.source}:{key}"),
+        cluster=str(row[source.cluster]) if row.get(source.cluster) not in (None, "") else f"{source.source}:{key}",
         set=name,
         tags={tag: str(row[tag]) for tag in ("category", "jailbreak") if row.get(tag)},
     )
@@ -180,7 +180,7 @@ def _text_of(file: Path) -> str:
 
 
 def _jsonl_rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(_text_of(file).splitlines(), start=1):
+    for number, line in enumerate(_text_of(file).split("\n"), start=1):
         if not line.strip():
             continue
         try:
