@@ -81,6 +81,8 @@ def with_adapters(module: nn.Module, rank: int) -> Any:
     with warnings.catch_warnings():
         # peft says that it turns GPT-2's transposed layers round, as it should.
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        # And it asks transformers for a property under its old name.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         return get_peft_model(module, settings).eval()
 
 

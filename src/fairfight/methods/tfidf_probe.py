@@ -73,7 +73,10 @@ class TfidfProbe:
         analyser, lengths = _ANALYSERS[self.grams]
         # One-letter words and digits count as words here; the vectoriser's own pattern drops them.
         vectoriser = TfidfVectorizer(
-            analyzer=analyser, ngram_range=lengths, sublinear_tf=True, token_pattern=r"\b\w+\b"
+            analyzer=analyser,
+            ngram_range=lengths,
+            sublinear_tf=True,
+            token_pattern=r"\b\w+\b" if analyser == "word" else None,
         )
         matrix: Any = vectoriser.fit_transform(train.examples.texts)
         regression = LogisticRegression(C=1 / (len(train) * self.penalty), max_iter=_MAX_ITERATIONS, tol=1e-6)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -61,6 +62,7 @@ def score_table(ledger: Ledger) -> Table:
         f"AUROC, mean over {len(roster.seeds)} split seeds and each dictionary's seeds, with a 95 % interval (clusters "
         "and seeds resampled). FLOPs: mean of a trial, a tenth of the dictionary's training included."
     )
+    caption = " ".join([caption, *limits(ledger.run())])
     return _drawn(score_rows(standings(roster), roster.test_sets), title="Scores", caption=caption)
 
 
@@ -71,7 +73,7 @@ def markdown(rows: Rows) -> str:
 
 
 def markdown_scores(ledger: Ledger) -> str:
-    """Give every contender's AUROC on every test set and seed as Markdown, one table a test set, best mean first.
+    """Give every contender's AUROC as Markdown: a summary with intervals, then a table a test set with every seed.
 
     A cell is the mean over dictionary seeds. Contenders that lack a seed stand below the tables with what they lack.
 
@@ -79,10 +81,21 @@ def markdown_scores(ledger: Ledger) -> str:
         InputError: the folder is no run, or holds no trial of its study.
     """
     roster = read_roster(ledger)
-    parts = [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
+    parts = [markdown(score_rows(standings(roster), roster.test_sets)), *limits(ledger.run())]
+    parts += [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
     if roster.incomplete:
         parts.append("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
     return "\n\n".join(parts) + "\n"
+
+
+def limits(run: Mapping[str, Any]) -> list[str]:
+    """Give a sentence for each method whose effort or settings the study bounds, so that no table hides it."""
+    bounded = run["study"].get("methods", {})
+    return [
+        f"{name} was bounded by the study: {', '.join(f'{key} = {value}' for key, value in sorted(own.items()))}."
+        for name, own in sorted(bounded.items())
+        if own
+    ]
 
 
 def seed_rows(roster: Roster, test_set: str) -> Rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,15 @@ from fairfight.models.load import Model
 from fairfight.records import Contender
 from fairfight.study import Study
 from fairfight.trials import plan
+from fairfight.trials.prepare import recipe_of
 
-_OVERHEAD_SECONDS = {"dictionary": 1.2, "probing": 1.2, "text-only": 3.0, "floor": 0.5, "finetuning": 5.0}
-"""Seconds that a trial of a family takes beside model passes, measured on two cores of an EPYC (Zen 5) in 2026."""
-_TRAINING_SECONDS_A_DICTIONARY = 45.0
+_SECONDS_A_THOUSAND_EXAMPLES = {"dictionary": 0.08, "probing": 0.1, "text-only": 0.06, "floor": 0.03, "finetuning": 0.5}
+"""What a trial takes beside model passes, by family, for each thousand development examples; measured, as the next two,
+on the full study on two cores of an EPYC (Zen 5) in 2026."""
+_SECONDS_A_STEP_AND_LATENT = 3.6e-5
+"""Of gradient descent on batches of 2,048 tokens."""
+_SECONDS_A_POOLED_TOKEN = 2e-5
+"""Encoding every token with one dictionary and pooling codes and reconstructions."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +70,29 @@ def estimate(
         if "k" in plan.space_of(study, c.method)
     )
     development = sum(e.set == DEVELOPMENT for e in collection.examples)
-    dictionaries = sum(
-        len(study.activations.sites)
+    tokens = int(texts * mean_tokens)
+    dictionaries = {
+        name: len(study.activations.sites)
         * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
-        for section in study.dictionaries.values()
-    )
-    tuning = sum(
+        for name, section in study.dictionaries.items()
+    }
+    training = sum(count * _seconds_of(recipe_of(study, name), tokens) for name, count in dictionaries.items())
+    # Fine-tuning passes every text through the model itself: scored ones once, training ones forward and back.
+    tuned_passes = pass_seconds * (len(collection.examples) + 3 * development)
+    thousands = max(1.0, development / 1000)
+    trials = sum(
         played[c.name]
-        * (
-            _OVERHEAD_SECONDS.get(c.family, 1.0)
-            + (c.family == "finetuning") * pass_seconds * (len(collection.examples) + 3 * development)
-        )
+        * (thousands * _SECONDS_A_THOUSAND_EXAMPLES.get(c.family, 0.1) + (c.family == "finetuning") * tuned_passes)
         for c in field
     )
-    seconds = (
-        texts * pass_seconds
-        + (dictionaries * _TRAINING_SECONDS_A_DICTIONARY + tuning + 0.5 * curves) / study.trials.workers
-    )
-    return Estimate(sum(played.values()) + curves, trials_done, int(texts * mean_tokens), dictionaries, seconds)
+    trials += curves * thousands * _SECONDS_A_THOUSAND_EXAMPLES["dictionary"]
+    seconds = texts * pass_seconds + (training + trials) / study.trials.workers
+    return Estimate(sum(played.values()) + curves, trials_done, tokens, sum(dictionaries.values()), seconds)
+
+
+def _seconds_of(recipe: Any, tokens: int) -> float:
+    steps, latents = getattr(recipe, "steps", 0), getattr(recipe, "latents", None) or 0
+    return steps * latents * _SECONDS_A_STEP_AND_LATENT + tokens * _SECONDS_A_POOLED_TOKEN
 
 
 def _operations_a_second() -> float:
