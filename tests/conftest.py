@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_configure(config):
@@ -13,6 +14,9 @@ def pytest_configure(config):
     import torch  # after the lines above: the threads are counted when it loads
 
     torch.set_num_threads(1)
+    # A busy machine is slow, not wrong.
+    settings.register_profile("fairfight", deadline=None)
+    settings.load_profile("fairfight")
 
 
 @pytest.fixture(autouse=True)
