@@ -32,6 +32,8 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 180)
 err = Console(stderr=True)
 
+_STOPPED = 130
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -134,20 +136,22 @@ def doctor(as_json: AsJson = False) -> None:
 def main() -> None:
     """Run the command line; errors of ours become one message and an exit code."""
     try:
-        app(standalone_mode=False)
+        # Outside its standalone mode typer gives the code of an Exit back; Ctrl-C is one, with 130.
+        code = app(standalone_mode=False)
     except FairfightError as error:
         err.print(f"[red]fairfight: {type(error).__name__}[/]\n{escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(1)
+        code = _STOPPED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()  # pyright: ignore[reportAttributeAccessIssue]
             sys.exit(error.exit_code)  # pyright: ignore[reportAttributeAccessIssue]
         raise
+    if code == _STOPPED:
+        err.print("Stopped. What was finished is kept; the same command goes on from there.")
+        code = 1
+    sys.exit(code or 0)
 
 
 def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None) -> None:

@@ -49,9 +49,22 @@ def test_the_same_ledger_gives_the_same_bytes(planted, tmp_path):
 
 def test_it_shows_what_was_asked_for(planted, tmp_path):
     page = page_of(planted, tmp_path)
-    for heading in ("Scores by test set", "In distribution against shifted", "Score against cost", "How many latents", "jailbreak family"):
+    for heading in (
+        "Scores by test set",
+        "In distribution against shifted",
+        "Score against cost",
+        "How many latents",
+        "jailbreak family",
+    ):
         assert heading in page, heading
-    for name in ("logistic_probe", "best_latent[sae]", "best_latent[kmeans]", "in_distribution", "unseen_families", "persona"):
+    for name in (
+        "logistic_probe",
+        "best_latent[sae]",
+        "best_latent[kmeans]",
+        "in_distribution",
+        "unseen_families",
+        "persona",
+    ):
         assert name in page, name
 
 

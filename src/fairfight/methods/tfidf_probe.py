@@ -76,7 +76,7 @@ class TfidfProbe:
             analyzer=analyser,
             ngram_range=lengths,
             sublinear_tf=True,
-            token_pattern=r"\b\w+\b" if analyser == "word" else None,
+            **({"token_pattern": r"\b\w+\b"} if analyser == "word" else {}),
         )
         matrix: Any = vectoriser.fit_transform(train.examples.texts)
         regression = LogisticRegression(C=1 / (len(train) * self.penalty), max_iter=_MAX_ITERATIONS, tol=1e-6)

@@ -182,6 +182,7 @@ def _least_squares(
         tol=1e-10,
         max_iter=20000,
         check_input=False,
+        random_state=0,  # drawn from even when coordinates go round in order; else it is the global one
     )
     return found[:, 0]
 

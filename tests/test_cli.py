@@ -1,0 +1,136 @@
+"""The command line: what it prints where, and its exit codes."""
+
+import json
+
+import pytest
+
+from fairfight import __version__, cli
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["fairfight", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    spec = importlib.util.spec_from_file_location("fairfight_cli_world", Path(__file__).parent / "verdict" / "world.py")
+    sys.modules["fairfight_cli_world"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build(tmp_path_factory.mktemp("run"), module.World())
+
+
+def test_the_list_names_every_shelf(call):
+    code, out, _ = call("list")
+    assert code == 0
+    for name in ("harmful_intent", "logistic_probe", "lora_classifier", "topk", "kmeans"):
+        assert name in out
+
+
+def test_one_shelf_alone(call):
+    _, out, _ = call("list", "kinds", "--json")
+    assert {row["shelf"] for row in json.loads(out)["plugins"]} == {"kinds"}
+
+
+def test_an_unknown_shelf_names_the_nearest(call):
+    code, out, err = call("list", "method")
+    assert (code, out) == (2, "")
+    assert "methods" in err
+
+
+def test_doctor_finds_this_machine_fit_to_play(call):
+    code, out, _ = call("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["version"] == __version__
+    assert all(finding["is_fine"] for finding in found["findings"])
+
+
+def test_judging_prints_json_alone_when_asked(call, ledger):
+    code, out, err = call("judge", ledger.folder, "--json")
+    assert (code, err) == (0, "")
+    (verdict,) = json.loads(out)["verdicts"]
+    assert verdict["challenger"] == "reconstruction_probe[sae]"
+    assert verdict["defender"] == "logistic_probe"
+
+
+def test_judging_prints_both_tables(call, ledger):
+    code, out, _ = call("judge", ledger.folder)
+    assert code == 0
+    assert "Scores" in out
+    assert "Verdict" in out
+
+
+def test_the_report_is_written_beside_the_ledger(call, ledger):
+    code, out, _ = call("report", ledger.folder, "--json")
+    assert code == 0
+    assert json.loads(out)["report"] == str(ledger.folder / "report.html")
+    assert (ledger.folder / "report.html").stat().st_size > 3_000_000
+
+
+def test_scores_are_markdown(call, ledger):
+    code, out, _ = call("report", ledger.folder, "--scores")
+    assert code == 0
+    assert "| logistic_probe | baseline |" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nowhere.toml"), "There is no study file nowhere.toml"),
+        (("judge", "nowhere"), "nowhere"),
+        (("report", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_missing_file_or_folder_is_named(call, arguments, words):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [("fight",), ("run",), ("list", "--nosuch")])
+def test_wrong_usage_exits_with_2(call, arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_help_names_every_command(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    for command in ("demo", "run", "judge", "report", "list", "doctor"):
+        assert command in out
+
+
+def test_a_stop_by_keyboard_says_that_nothing_is_lost(call, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fairfight.registry.places", stopped)
+    code, _, err = call("list")
+    assert code == 1
+    assert "the same command goes on from there" in err
+
+
+def test_a_finding_that_is_not_fine_makes_doctor_fail(call, monkeypatch):
+    from fairfight import conformance
+
+    monkeypatch.setattr(conformance, "diagnose", lambda: [conformance.Finding("torch", "missing", False)])
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "look" in out
