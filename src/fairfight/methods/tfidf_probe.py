@@ -71,12 +71,12 @@ class TfidfProbe:
             NotConvergedError: the solver used up its steps.
         """
         analyser, lengths = _ANALYSERS[self.grams]
-        # One-letter words and digits count as words here; the vectoriser's own pattern drops them.
+        # One-letter words and digits count as words here; the vectoriser's own pattern, which characters need not, drops them.
         vectoriser = TfidfVectorizer(
             analyzer=analyser,
             ngram_range=lengths,
             sublinear_tf=True,
-            **({"token_pattern": r"\b\w+\b"} if analyser == "word" else {}),
+            token_pattern=r"\b\w+\b" if analyser == "word" else r"(?u)\b\w\w+\b",
         )
         matrix: Any = vectoriser.fit_transform(train.examples.texts)
         regression = LogisticRegression(C=1 / (len(train) * self.penalty), max_iter=_MAX_ITERATIONS, tol=1e-6)
