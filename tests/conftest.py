@@ -29,3 +29,11 @@ def _no_network(monkeypatch):
         return real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """Give the module that builds ledgers with planted skills."""
+    import planted
+
+    return planted

@@ -23,15 +23,8 @@ def call(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
-    import importlib.util
-    import sys
-    from pathlib import Path
-
-    spec = importlib.util.spec_from_file_location("fairfight_cli_world", Path(__file__).parent / "verdict" / "world.py")
-    sys.modules["fairfight_cli_world"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.build(tmp_path_factory.mktemp("run"), module.World())
+def ledger(planted, tmp_path_factory):
+    return planted.build(tmp_path_factory.mktemp("run"), planted.World())
 
 
 def test_the_list_names_every_shelf(call):

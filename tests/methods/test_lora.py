@@ -1,12 +1,15 @@
 """LoRA on the embedded model: the budget it keeps, the base model it leaves alone, and that it learns."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from fairfight.conformance import world
-from fairfight.contests.examples import labelled
+from fairfight.contests.examples import labelled, unlabelled
 from fairfight.contests.views import Views
+from fairfight.errors import PluginError
 from fairfight.meter import Meter
 from fairfight.methods import _lora
 from fairfight.methods.lora_classifier import LoraClassifier
@@ -36,6 +39,62 @@ def test_it_keeps_its_token_budget_over_all_epochs(epochs):
     detector, _, views = fitted(rank=2, epochs=epochs, max_tokens_a_fit=300)
     assert 0 < detector.tokens <= 300
     assert views.meter.cost().fit_flops > 0
+
+
+def test_each_epoch_passes_over_the_same_whole_texts():
+    once, train, views = fitted(rank=2, epochs=1, max_tokens_a_fit=150)
+    thrice, _, _ = fitted(rank=2, epochs=3, max_tokens_a_fit=450)
+    assert thrice.texts == once.texts > 2
+    assert thrice.tokens == 3 * once.tokens
+    longest = max(len(text.ids) for text in _lora.tokenise(load(), train.examples.texts, views.max_tokens))
+    assert 150 - 2 * longest < once.tokens <= 150, "another text of either class would not have fitted"
+
+
+def test_all_texts_are_trained_on_where_the_budget_allows():
+    detector, train, views = fitted(rank=2, max_tokens_a_fit=10**6)
+    texts = _lora.tokenise(load(), train.examples.texts, views.max_tokens)
+    assert detector.texts == len(train)
+    assert detector.tokens == sum(len(text.ids) for text in texts)
+
+
+def test_a_budget_below_any_text_leaves_one_of_each_class():
+    detector, _, _ = fitted(rank=2, max_tokens_a_fit=1)
+    assert detector.texts == 2
+
+
+def test_training_moves_adapters_and_head_only(texts):
+    module = load().module
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        adapted, head = _lora.with_adapters(module, 2), torch.nn.Linear(384, 1)
+    labels, chance = np.arange(len(texts)) % 2, stream("frozen")
+    drawn = {name: tensor.detach().clone() for name, tensor in adapted.named_parameters() if tensor.requires_grad}
+    _lora.train(adapted, head, texts, labels, _lora.Schedule(1e-2, 3), chance)
+    moved = {
+        name for name, tensor in adapted.named_parameters() if name in drawn and not torch.equal(tensor, drawn[name])
+    }
+    # The head reads the last hidden state, so nothing flows through the pooler.
+    assert moved == {name for name in drawn if "pooler" not in name}
+    assert all("lora_" in name for name in moved)
+    left = adapted.unload().state_dict()
+    assert left.keys() == before.keys()
+    assert all(torch.equal(before[name], left[name]) for name in before)
+
+
+def test_one_fit_leaves_nothing_behind_for_the_next():
+    train, examples = labelled(world().split.train), unlabelled(world().split.calibration)
+    views = Views(world().subject, Meter())
+    method = LoraClassifier(rank=2, learning_rate=3e-3, max_tokens_a_fit=200)
+    first, second = (method.fit(train, views, stream("test")).score(examples, views) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert np.ptp(first) > 0
+
+
+def test_without_peft_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(PluginError, match=r"pip install 'fairfight\[lora\]'"):
+        fitted(rank=2, max_tokens_a_fit=100)
 
 
 def test_the_base_model_stays_as_it_was():

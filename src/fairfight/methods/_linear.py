@@ -1,15 +1,17 @@
-"""Linear detectors: one weight a column of what is looked at."""
+"""Linear detectors: one weight a column of what is looked at; and the probe that three methods are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from fairfight.contests.examples import Examples, Labelled
 from fairfight.contests.views import Views
-from fairfight.methods._looks import Look, column_scales
+from fairfight.methods._looks import Look, PooledLook, Source, column_scales
 from fairfight.numerics.logistic import fit_logistic
 from fairfight.shapes import DesignMatrix, ExampleScores
 
@@ -48,3 +50,39 @@ def fit_ridge_probe(
     fit = fit_logistic(x / scales, train.labels, penalty)
     views.meter.charge_fit(fit.flops)
     return LinearDetector(look, fit.weights / scales, fit.intercept, fit.iterations)
+
+
+@dataclass(frozen=True)
+class RidgeProbe:
+    """L2-regularised logistic regression on what `source` names: the same search for activations, codes and reconstructions."""
+
+    runs_on_controls: ClassVar[bool] = False
+    source: ClassVar[Source]
+
+    site: str
+    """Where the model is read."""
+    pooling: str
+    """How the tokens of a text become one vector."""
+    is_standardised: bool = True
+    """Whether columns are divided by their standard deviation before they are penalised."""
+    penalty: float = 1.0
+    """Weight of the squared norm, an example."""
+
+    @classmethod
+    def space(cls, sites: tuple[str, ...], poolings: tuple[str, ...]) -> Mapping[str, tuple[Any, ...]]:
+        """Give the values that tuning may choose from."""
+        return {"site": sites, "pooling": poolings, "is_standardised": (True, False), "penalty": PENALTIES}
+
+    @property
+    def strength(self) -> float:
+        """The penalty: among equals, the stronger wins."""
+        return self.penalty
+
+    def fit(self, train: Labelled, views: Views, chance: np.random.Generator) -> LinearDetector:
+        """Give the fitted probe; `chance` is not used."""
+        look = PooledLook(self.source, self.site, self.pooling)
+        return fit_ridge_probe(look, train, views, penalty=self.penalty, is_standardised=self.is_standardised)
+
+    def notes(self, detector: LinearDetector) -> Mapping[str, Any]:
+        """Give the solver's steps."""
+        return {"n_iter": detector.iterations}

@@ -178,7 +178,7 @@ def _least_squares(
         alphas=[penalty],  # pyright: ignore[reportArgumentType]  # scikit-learn's defaults hide that arrays are taken
         precompute=design.T @ design,  # pyright: ignore[reportArgumentType]
         Xy=design.T @ target,
-        coef_init=weights,
+        coef_init=weights.copy(),  # scikit-learn overwrites it
         tol=1e-10,
         max_iter=20000,
         check_input=False,
