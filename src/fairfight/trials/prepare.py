@@ -136,3 +136,8 @@ def _tokens(context: Context, site: str) -> TokenSource:
         _HELD.clear()
         _HELD[key] = TokenSource.from_activations(context.activations[site], context.corpus_rows(site))
     return _HELD[key]
+
+
+def forget_tokens() -> None:
+    """Let go of the training tokens that this process keeps between jobs."""
+    _HELD.clear()

@@ -18,7 +18,7 @@ from fairfight.contests.examples import Collection
 from fairfight.dictionaries.contract import Card
 from fairfight.errors import DiskFullError, FairfightError
 from fairfight.ledger import Ledger
-from fairfight.meter import Clock
+from fairfight.meter import Clock, release_memory
 from fairfight.models.load import load
 from fairfight.records import Contender, Cost, ExampleRow, ExampleTable, Failed, Trial, TrialSpec
 from fairfight.seeds import stream
@@ -27,7 +27,7 @@ from fairfight.trials import plan
 from fairfight.trials.context import Context, Job, Setup, jobs
 from fairfight.trials.engines.local import LocalEngine
 from fairfight.trials.estimate import Estimate, estimate
-from fairfight.trials.prepare import collect, prepare, recipe_of, set_up
+from fairfight.trials.prepare import collect, forget_tokens, prepare, recipe_of, set_up
 from fairfight.trials.tune import select
 
 
@@ -70,6 +70,7 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
     watcher.expects(estimate(study, field, configs, collection, corpus, model, len(ledger.keys())))
     setup = set_up(study, model, collection, corpus, _harvest_progress(watcher))
     del model
+    release_memory()
     engine = LocalEngine(study.trials.workers, _open, (setup,))
     try:
         return _play_all(setup, field, configs, ledger, engine, watcher, retries_failed=retries_failed)
@@ -177,6 +178,7 @@ def _prepare_job(job: Job) -> tuple[Job, Card]:
 
 def play_trial(spec: TrialSpec) -> Trial:
     """Play one trial in an opened process; whatever breaks inside becomes a `Failed` record."""
+    forget_tokens()
     return trial_of(spec, _context())
 
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from fairfight.meter import release_memory
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -49,7 +51,7 @@ class LocalEngine:
                     initializer=_begin,
                     initargs=(os.getpid(), *self._start),
                 )
-            waiting = [self._pool.submit(function, task) for task in tasks]
+            waiting = [self._pool.submit(_run, function, task) for task in tasks]
         try:
             for future in as_completed(waiting):
                 yield future.result()
@@ -70,6 +72,13 @@ def _begin(parent: int, start: Callable[..., None], arguments: tuple[Any, ...]) 
 
     torch.set_num_threads(1)
     start(*arguments)
+
+
+def _run(function: Callable[[Task], Result], task: Task) -> Result:
+    result = function(task)
+    # Within a task large temporaries are kept (see _MALLOC); between tasks they go back, or processes only ever grow.
+    release_memory()
+    return result
 
 
 def _end_with(parent: int) -> None:
