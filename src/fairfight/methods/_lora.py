@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fairfight.errors import PluginError
+from fairfight.meter import release_memory
 from fairfight.models.load import Model
 from fairfight.shapes import Labels
 
@@ -22,6 +23,8 @@ SCORING_BATCH_TOKENS = 2048
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 _LARGEST_GRADIENT = 1.0
+_TIDY_STEPS = 4
+"""Batches of many lengths leave gaps in the heap, a gigabyte of them in 16,000 tokens, unless it is trimmed."""
 _WEIGHT_DECAY = 0.01
 
 
@@ -107,6 +110,8 @@ def train(
         nn.functional.binary_cross_entropy_with_logits(logits, targets[rows]).backward()
         nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
         optimiser.step()
+        if step % _TIDY_STEPS == 0:
+            release_memory()
     return sum(len(texts[row].ids) for rows in plan for row in rows)
 
 

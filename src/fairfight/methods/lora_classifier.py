@@ -13,6 +13,7 @@ from torch import nn
 
 from fairfight.contests.examples import Examples, Labelled
 from fairfight.contests.views import Views
+from fairfight.meter import release_memory
 from fairfight.methods import _lora
 from fairfight.methods._frozen_linear import teach_flop_counter, use_onednn
 from fairfight.models.load import Model
@@ -40,6 +41,7 @@ class LoraDetector:
                 batch = _lora.padded([texts[row] for row in rows])
                 scores[rows] = _lora.read(self.module, self.head, batch).double().numpy()
         views.meter.charge_forward(0, sum(sum(text.is_content) for text in texts))
+        release_memory()
         return scores
 
 

@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 # glibc returns every large temporary to the system and faults it in again at the next step; keeping them is free speed.
 _MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
