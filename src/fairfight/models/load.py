@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
 from fairfight.errors import DamagedFileError, ModelError, UnsafeFileError
-from fairfight.models.sites import text_config
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 DEFAULT = "all-MiniLM-L6-v2"
 DEFAULT_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -85,6 +87,11 @@ def load(name: str = DEFAULT, *, revision: str | None = None, allow_remote_code:
     identifier, _, pinned = name.partition("@")
     folder = _downloaded(identifier, revision or pinned, allow_remote_code)
     return _from_folder(folder, f"{identifier}@{folder.name}", folder.name, allow_remote_code)
+
+
+def text_config(module: nn.Module) -> PretrainedConfig:
+    """Give the configuration of a model's text part (the whole, where it reads text alone)."""
+    return cast("PretrainedConfig", module.config).get_text_config(decoder=True)
 
 
 def _embedded_folder() -> Path | None:

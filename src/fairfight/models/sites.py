@@ -20,16 +20,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from torch import nn
 
 from fairfight.errors import SiteError, nearest
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-    from fairfight.models.load import Model
+from fairfight.models.load import Model, text_config
 
 Kind = Literal["resid_pre", "attn_out", "mlp_out", "resid_post"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -147,11 +143,6 @@ def locate(model: Model, site: Site | str) -> Located:
     inside = "" if site.kind.startswith("resid") else _sublayer_path(model, site)
     path = ".".join(filter(None, [list_path, str(site.layer), inside]))
     return Located(path, model.module.get_submodule(path), site.kind == "resid_pre", model.d_model)
-
-
-def text_config(module: nn.Module) -> PretrainedConfig:
-    """Give the configuration of a model's text part (the whole, where it reads text alone)."""
-    return cast("PretrainedConfig", module.config).get_text_config(decoder=True)
 
 
 def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList]:
