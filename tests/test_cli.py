@@ -1,6 +1,8 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -35,7 +37,8 @@ def test_the_list_names_every_shelf(call):
 
 
 def test_one_shelf_alone(call):
-    _, out, _ = call("list", "kinds", "--json")
+    code, out, err = call("list", "kinds", "--json")
+    assert (code, err) == (0, "")
     assert {row["shelf"] for row in json.loads(out)["plugins"]} == {"kinds"}
 
 
@@ -46,9 +49,9 @@ def test_an_unknown_shelf_names_the_nearest(call):
 
 
 def test_doctor_finds_this_machine_fit_to_play(call):
-    code, out, _ = call("doctor", "--json")
+    code, out, err = call("doctor", "--json")
     found = json.loads(out)
-    assert code == 0
+    assert (code, err) == (0, "")
     assert found["version"] == __version__
     assert all(finding["is_fine"] for finding in found["findings"])
 
@@ -81,6 +84,47 @@ def test_scores_are_markdown(call, ledger):
     assert "| logistic_probe | baseline |" in out
 
 
+def test_scores_are_the_same_numbers_in_json(call, ledger):
+    code, out, err = call("report", ledger.folder, "--scores", "--json")
+    assert (code, err) == (0, "")
+    scores = json.loads(out)["scores"]
+    _, page, _ = call("report", ledger.folder, "--scores")
+    assert len(scores) == 6
+    for own in scores:
+        found = own["test_sets"]["in_distribution"]
+        assert list(found["by_seed"]) == ["1", "2", "3"]
+        assert f"| {own['method']} | {own['side']} | {own['validation']:.3f} | {found['score']:.3f} [" in page
+
+
+def test_an_incomplete_contender_says_in_json_what_it_lacks(call, planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World(failing=frozenset({("mean_difference", 1)})))
+    _, out, _ = call("report", ledger.folder, "--scores", "--json")
+    (own,) = [row for row in json.loads(out)["scores"] if row["method"] == "mean_difference"]
+    assert own["lacking"]
+    assert "test_sets" not in own
+
+
+@pytest.mark.parametrize("command", ["judge", "report"])
+def test_a_damaged_ledger_is_a_failure_with_the_files_name(call, planted, tmp_path, command):
+    ledger = planted.build(tmp_path, planted.World(seeds=1, clusters=4))
+    file = sorted(ledger.trials_folder.iterdir())[0]
+    file.write_bytes(file.read_bytes()[:-20])
+    code, out, err = call(command, tmp_path)
+    assert (code, out) == (1, "")
+    assert file.name in err
+    assert "Delete it and run the same command again" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [("list", "kinds", "--json"), ("judge", "nowhere"), ("fight",)])
+def test_the_shell_sees_what_the_function_gives(call, arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "fairfight", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    code, out, _ = call(*arguments)
+    assert (done.returncode, done.stdout) == (code, out)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -108,6 +152,13 @@ def test_help_names_every_command(call):
     assert code == 0
     for command in ("demo", "run", "judge", "report", "list", "doctor"):
         assert command in out
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "judge", "report", "list", "doctor"])
+def test_every_command_has_help_and_a_json_form(call, command):
+    code, out, err = call(command, "--help")
+    assert (code, err) == (0, "")
+    assert "--json" in out
 
 
 def test_a_stop_by_keyboard_says_that_nothing_is_lost(call, monkeypatch):

@@ -79,13 +79,16 @@ def report(
 ) -> None:
     """Write a run's `report.html`, one file that needs no network; or print its scores."""
     from fairfight.ledger import Ledger
-    from fairfight.report.tables import markdown_scores
+    from fairfight.report.tables import markdown_scores, scores_json
     from fairfight.verdict.decide import judge_all
 
     ledger = Ledger(run_folder)
     ledger.run()
     if scores:
-        typer.echo(markdown_scores(ledger))
+        if as_json:
+            _print_json({"run": str(run_folder), "scores": scores_json(ledger)})
+        else:
+            typer.echo(markdown_scores(ledger))
         return
     file = _write_report(ledger, judge_all(ledger))
     _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
@@ -177,6 +180,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
                 "report": str(page),
                 "played": finished.played,
                 "failed": finished.failed,
+                "truncated": max(finished.ledger.run()["truncated"].values(), default=0),
                 "seconds": seconds,
                 "verdicts": [verdict.to_json() for verdict in verdicts],
             }
@@ -197,7 +201,8 @@ def _show(ledger: Ledger, verdicts: list[Any]) -> None:
     truncated = ledger.run().get("truncated", {})
     if any(truncated.values()):
         out.print(
-            f"{max(truncated.values())} texts were longer than the window (activations.max_tokens) and were cut there."
+            f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
+            "and were cut there."
         )
 
 

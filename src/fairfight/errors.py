@@ -22,7 +22,12 @@ FairfightError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 class FairfightError(Exception):
@@ -95,6 +100,20 @@ class NotConvergedError(FairfightError):
 
 class DiskFullError(FairfightError):
     """Nothing more can be written; what was finished before is whole."""
+
+
+def has_no_room(error: OSError) -> bool:
+    """Say whether a write failed for want of room: a full disk, a spent quota, or a limit on a file's size."""
+    return error.errno in _NO_ROOM
+
+
+def refuse_place(file: Path, error: OSError) -> None:
+    """Raise InputError where a write failed because `file` stands in a place that takes no files; else do nothing."""
+    if error.errno in _NO_PLACE:
+        raise InputError(
+            f"{file} cannot be written ({error.strerror}); a folder that takes files was expected. Choose another: "
+            "`runs_folder` in the study for runs, FAIRFIGHT_CACHE for activations and dictionaries."
+        ) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ Every file carries the SHA-256 of its content, so that a truncated or edited fil
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fairfight.errors import DamagedFileError, DiskFullError, InputError
+from fairfight.errors import DamagedFileError, DiskFullError, InputError, has_no_room, refuse_place
 from fairfight.records import ExampleRow, ExampleTable, Trial, canonical_json, trial_from_json, trial_to_json
 
 
@@ -120,6 +119,7 @@ def write_atomically(file: Path, content: bytes) -> None:
 
     Raises:
         DiskFullError: nothing more can be written; the half-written neighbour is removed.
+        InputError: the folder takes no files.
     """
     temporary: str | None = None
     try:
@@ -133,9 +133,10 @@ def write_atomically(file: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if has_no_room(error):
             raise DiskFullError(
-                f"The disk is full: {file.name} could not be written to {file.parent}. What was finished before is whole. "
+                f"The disk is full: {file.name} could not be written to {file.parent} ({error.strerror}). What was finished before is whole. "
                 "Free some space and run the same command again; it goes on from there."
             ) from error
+        refuse_place(file, error)
         raise

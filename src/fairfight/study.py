@@ -124,7 +124,7 @@ def read_study(file: Path) -> Study:
     """Give the study that a TOML file holds.
 
     Raises:
-        StudyError: the file is missing, not TOML, not UTF-8, has an unknown key (the nearest known one is named), or an
+        StudyError: the file is missing, unreadable, not TOML, not UTF-8, has an unknown key (the nearest known one is named), or an
             impossible value.
     """
     try:
@@ -133,6 +133,10 @@ def read_study(file: Path) -> Study:
         raise StudyError(
             f"There is no study file {file}. Give a path to a .toml file, such as studies/quick.toml."
         ) from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise StudyError(
+            f"{file} cannot be read as a study ({error.strerror}). Give a path to a .toml file, such as studies/quick.toml."
+        ) from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{file} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:

@@ -3,7 +3,12 @@
 import errno
 import json
 import pickle
+import resource
+import shutil
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from fairfight import cli
 from fairfight.activations import shards
 from fairfight.conformance import SITE, world
+from fairfight.dictionaries.formats import load as load_dictionary
+from fairfight.dictionaries.formats import save as save_dictionary
 from fairfight.dictionaries.kinds.random import Random
 from fairfight.dictionaries.pooled import pool_codes
 from fairfight.dictionaries.tokens import TokenSource
@@ -34,38 +41,92 @@ max_tokens = {max_tokens}
 [dictionaries.random]
 kind = "random"
 role = "control"
-recipe = {{latents = 64, k = 4}}
+recipe = {recipe}
 [trials]
 methods = ["mean_difference", "best_latent"]
 configurations = 1
 seeds = 1
+workers = 1
 """
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Give a function that writes a study with its texts, runs it, and gives exit code and message."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FAIRFIGHT_CACHE", str(tmp_path / "cache"))
+class Ended(NamedTuple):
+    """How a command ended."""
 
-    def call(
-        rows=None, *, raw=None, extra="", model="all-MiniLM-L6-v2", site="resid_post.0", max_tokens=64, ending="jsonl"
-    ):
-        lines = [json.dumps(row) for row in (rows if rows is not None else texts())]
-        content = raw if raw is not None else "\n".join(lines).encode()
-        Path(f"texts.{ending}").write_bytes(content)
-        written = STUDY.format(model=model, site=site, max_tokens=max_tokens, ending=ending) + extra
-        Path("study.toml").write_text(written)
-        monkeypatch.setattr("sys.argv", ["fairfight", "run", "study.toml"])
-        code = 0
+    code: int
+    message: str
+    out: str
+
+
+def play(
+    rows=None,
+    *options,
+    raw=None,
+    extra="",
+    model="all-MiniLM-L6-v2",
+    site="resid_post.0",
+    max_tokens=64,
+    ending="jsonl",
+    recipe="{latents = 64, k = 4}",
+):
+    """Write a study with its texts into this folder, and run it."""
+    lines = [json.dumps(row) for row in (rows if rows is not None else texts())]
+    Path(f"texts.{ending}").write_bytes(raw if raw is not None else "\n".join(lines).encode())
+    study = STUDY.format(model=model, site=site, max_tokens=max_tokens, ending=ending, recipe=recipe)
+    Path("study.toml").write_text(study + extra)
+    return call("run", "study.toml", *options)
+
+
+def call(*arguments):
+    """Run the command line in this folder."""
+    code, out, err = 0, StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+        patched.setattr("sys.argv", ["fairfight", *arguments])
         try:
             cli.main()
         except SystemExit as stop:
             code = stop.code
-        printed = capsys.readouterr()
-        return code, " ".join((printed.err + printed.out).split())
+    return Ended(code, " ".join((err.getvalue() + out.getvalue()).split()), out.getvalue())
 
-    return call
+
+@contextmanager
+def inside(folder):
+    """Work in `folder`, with its own cache."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setenv("FAIRFIGHT_CACHE", str(folder / "cache"))
+        yield
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Give the function that writes a study with its texts, runs it, and says how that ended."""
+    with inside(tmp_path):
+        yield play
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """Play the good study once; give how it ended and its folder."""
+    folder = tmp_path_factory.mktemp("played")
+    with inside(folder):
+        return play(), folder
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Let no file grow beyond `size` bytes, here and in new processes: a full disk that needs no full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def ledger_bytes(folder):
+    """Give every file of the ledger that trials or judging read."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("runs/**/*.json"))}
 
 
 def texts(clusters=8):
@@ -85,7 +146,7 @@ def texts(clusters=8):
 
 
 def refused(result, *words):
-    code, message = result
+    code, message, _ = result
     assert code == 2, message
     assert "Traceback" not in message
     for word in words:
@@ -93,21 +154,42 @@ def refused(result, *words):
     assert not list(Path("runs").rglob("*.json")), "a refused study left a run behind"
 
 
-def test_good_input_is_played(run):
-    code, message = run()
+def test_good_input_is_played(played):
+    (code, message, _), folder = played
     assert code == 0, message
+    assert len(list(folder.rglob("trials/*.json"))) == 6
 
 
 def test_an_unknown_key_names_the_nearest_known_one(run):
-    refused(run(extra="dictionary_seds = 2\n"), "has no key 'dictionary_seds'", "dictionary_seeds")
+    refused(run(extra="dictionary_seds = 2\n"), "has no key 'dictionary_seds'", "Did you mean 'dictionary_seeds'?")
 
 
 def test_an_unknown_key_of_a_method_is_named(run):
-    refused(run(extra="[methods.best_latent]\ncritereon = 'auroc'\n"), "no key 'critereon'", "criterion")
+    refused(
+        run(extra="[methods.best_latent]\ncritereon = 'auroc'\n"), "no key 'critereon'", "Did you mean 'criterion'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("{latnts = 64}", "no key 'latnts'; known keys: fit_tokens, k, latents. Did you mean 'latents'?"),
+        ("{kind = 'random'}", "no key 'kind'"),
+        ("{k = 'x'}", "'k' is 'x' (str); expected int, such as 32"),
+        ("{k = true}", "'k' is True (bool); expected int"),
+    ],
+)
+def test_a_recipe_that_the_kind_cannot_take_is_refused_before_anything_runs(run, recipe, words):
+    refused(run(recipe=recipe), "[dictionaries.random.recipe]", words)
+    assert not Path("cache").exists()
+
+
+def test_what_a_class_says_of_itself_is_no_setting_of_a_method(run):
+    refused(run(extra="[methods.best_latent]\nfamily = 'floor'\n"), "[methods.best_latent] has no key 'family'")
 
 
 def test_a_model_without_that_layer_says_how_many_it_has(run):
-    refused(run(site="resid_post.9"), "resid_post.9", "6")
+    refused(run(site="resid_post.9"), "resid_post.9", "has 6 layers")
 
 
 def test_an_empty_class_is_named(run):
@@ -139,9 +221,17 @@ def test_a_file_that_is_not_utf8_is_refused_at_the_byte(run):
 
 
 def test_long_texts_are_counted_and_said(run):
-    code, message = run(max_tokens=5)
+    code, message, _ = run(max_tokens=5)
     assert code == 0, message
     assert "32 texts were longer than the window" in message
+
+
+def test_a_text_longer_than_the_models_window_is_counted_in_json(run):
+    rows = texts()
+    rows[0]["text"] = "poison " * 700
+    code, message, out = run(rows, "--json", max_tokens=4096)
+    assert code == 0, message
+    assert json.loads(out)["truncated"] == 1
 
 
 def tiny_model(folder):
@@ -165,17 +255,29 @@ def test_a_pickled_model_is_refused_unopened(run, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+def test_a_pickle_under_the_name_of_safetensors_is_refused_unopened(run, tmp_path):
+    folder = tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(pickle.dumps(["no", "safetensors"] * 50))
+    code, message, _ = run(model=str(folder))
+    assert code == 1
+    assert "DamagedFileError" in message
+    assert "no whole safetensors files" in message
+    assert "Traceback" not in message
+    assert not Path("cache").exists()
+
+
 def test_nan_activations_are_refused_with_the_text(run, tmp_path):
     folder = tiny_model(tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     name = next(key for key in weights if key.endswith("word_embeddings.weight"))
     weights[name][load().tokenizer.convert_tokens_to_ids("poison")] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    code, message = run(model=str(folder))
+    code, message, _ = run(model=str(folder))
     assert code == 1, message
     assert "NonFiniteError" in message
     assert "poison" in message
     assert "Traceback" not in message
+    assert not list(Path("cache").rglob("*.safetensors")), "what is not finite was stored"
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(run, monkeypatch):
@@ -189,12 +291,73 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(run, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr("os.replace", full)
-        code, message = run()
+        code, message, _ = run()
     assert code == 1
     assert "DiskFullError" in message
     assert "Traceback" not in message
-    code, message = run()
+    code, message, _ = run()
     assert code == 0, message
+
+
+def test_files_that_may_not_grow_are_a_full_disk_here_and_in_a_worker(run, tmp_path):
+    large = "{latents = 512, k = 4}"
+    for size, file in ((100_000, "shard-00000.safetensors"), (600_000, "cache/dictionaries/random-")):
+        with files_of_at_most(size):
+            code, message, _ = run(recipe=large)
+        assert code == 1, message
+        assert "DiskFullError" in message
+        assert file in message
+        assert "(File too large)" in message
+        assert "Traceback" not in message
+        assert not list(tmp_path.rglob(".*")), "a half-written file was left"
+        assert not list(tmp_path.rglob("trials/*.json")), "want of room was taken for a failed trial"
+        assert not list(tmp_path.rglob("run.json"))
+    code, message, _ = run(recipe=large)
+    assert code == 0, message
+    assert "6 trials played now, 0 failed" in message
+
+
+@pytest.mark.parametrize("place", ["runs", "cache"])
+def test_a_place_that_takes_no_files_is_named(run, place):
+    Path(place).write_text("in the way")
+    code, message, _ = run()
+    assert code == 2, message
+    assert f"{place}/" in message
+    assert "a folder that takes files was expected" in message
+    assert "Traceback" not in message
+    assert Path(place).read_text() == "in the way"
+
+
+def test_a_folder_instead_of_a_study_is_refused(run):
+    Path("study").mkdir()
+    refused(call("run", "study"), "study cannot be read as a study (Is a directory)", "path to a .toml file")
+
+
+def test_a_pickle_among_the_dictionaries_is_refused_and_no_trial_is_lost(run, played, tmp_path):
+    shutil.copytree(played[1], tmp_path, dirs_exist_ok=True)
+    before = ledger_bytes(tmp_path)
+    for file in Path("cache").rglob("sae_weights.safetensors"):
+        file.write_bytes(pickle.dumps(["no", "safetensors"] * 50))
+    code, message, _ = run()
+    assert code == 2, message
+    assert "UnsafeFileError" in message
+    assert "sae_weights.safetensors is a pickle" in message
+    assert "Traceback" not in message
+    assert ledger_bytes(tmp_path) == before
+
+
+def test_a_dictionary_narrower_than_the_site_is_refused_in_a_run_too(run, played, tmp_path):
+    shutil.copytree(played[1], tmp_path, dirs_exist_ok=True)
+    before = ledger_bytes(tmp_path)
+    narrow = Random(latents=32, k=4).train(TokenSource.from_tensor(torch.randn(200, 24)), 0).dictionary
+    for folder in Path("cache/dictionaries").iterdir():
+        save_dictionary(narrow, load_dictionary(folder).card, folder)
+    code, message, _ = run()
+    assert code == 2, message
+    assert "Activations have width 384, but this random dictionary takes a matrix of width 24" in message
+    assert "Traceback" not in message
+    assert not list(Path("cache/dictionaries").rglob("*.npy"))
+    assert ledger_bytes(tmp_path) == before
 
 
 def test_a_dictionary_of_another_width_than_the_site_is_refused(tmp_path):
@@ -206,7 +369,7 @@ def test_a_dictionary_of_another_width_than_the_site_is_refused(tmp_path):
 
 
 def test_a_trial_that_fails_is_a_record_and_an_exit_code(run):
-    code, message = run(extra="[methods.mean_difference]\npooling = 'median'\n")
+    code, message, _ = run(extra="[methods.mean_difference]\npooling = 'median'\n")
     assert code == 1, message
     assert "failed" in message
     assert "Traceback" not in message

@@ -1,7 +1,10 @@
 """The page: everything in one file, hostile text kept harmless, the same bytes for the same ledger."""
 
+import json
 import re
+from collections import Counter
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import pytest
 
@@ -18,6 +21,66 @@ def page_of(planted, folder, **world):
     return render(ledger, judge_all(ledger))
 
 
+class Read(HTMLParser):
+    """A page as a browser takes it apart: its elements, what they load, and its tables."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.loaded, self.handlers = Counter(), [], []
+        self.headers, self.tables, self.summaries = [], [], []
+        self._cell = self._summary = None
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements[tag] += 1
+        self.loaded += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self._cell = []
+        elif tag == "summary":
+            self._summary = []
+
+    def handle_endtag(self, tag):
+        if tag in ("th", "td") and self._cell is not None:
+            self.tables[-1][-1].append("".join(self._cell).strip())
+            self._cell = None
+        elif tag == "summary" and self._summary is not None:
+            self.summaries.append("".join(self._summary))
+            self._summary = None
+
+    def handle_data(self, data):
+        for open_ in (self._cell, self._summary):
+            if open_ is not None:
+                open_.append(data)
+
+    def table(self, *columns):
+        """Give the rows of the one table with these columns, as dictionaries."""
+        (rows,) = [own for own in self.tables if own and own[0] == list(columns)]
+        return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
+
+
+def figures_of(page):
+    """Give every trace of every figure, as Plotly gets it."""
+    traces = []
+    for found in re.finditer(r'Plotly\.newPlot\(\s*"figure-[^"]+",\s*', page):
+        data, _ = json.JSONDecoder().raw_decode(page, found.end())
+        traces += data
+    return traces
+
+
+def texts_in(value):
+    """Give every string inside plain data."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for own in inner for text in texts_in(own)]
+
+
 def without_plotly(page):
     """Leave Plotly's own script out: it is not ours, and speaks of many addresses that it never fetches."""
     return re.sub(r"<script[^>]*>/\*\*.*?</script>", "", page, flags=re.DOTALL)
@@ -28,6 +91,7 @@ def test_nothing_is_fetched_to_read_it(planted, tmp_path):
     assert len(page) > 3_000_000, "Plotly's script is not inside"
     assert not re.search(r"<(script|img|iframe|link)[^>]+(src|href)\s*=\s*[\"']?(https?:)?//", page)
     assert not re.search(r"@import|url\(\s*[\"']?https?:", without_plotly(page))
+    assert {address.partition(":")[0] for address in Read(page).loaded} == {"data"}
 
 
 def test_hostile_text_stays_text(planted, tmp_path):
@@ -41,6 +105,36 @@ def test_hostile_text_stays_text(planted, tmp_path):
     opened, closed = page.count("<script"), page.count("</script>")
     plain = page_of(planted, tmp_path / "plain", skills=planted.STANDARD[:3])
     assert closed - opened == plain.count("</script>") - plain.count("<script")
+
+
+def test_hostile_text_makes_no_element_wherever_the_ledger_holds_it(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    (verdict,) = judge_all(ledger)
+    plain = Read(render(ledger, [verdict]))
+    run, table = ledger.run(), ledger.examples()
+    run["study"] |= {"name": HOSTILE, "about": HOSTILE, "methods": {HOSTILE: {HOSTILE: HOSTILE}}}
+    run |= {"versions": {HOSTILE: HOSTILE}, "inputs": HOSTILE}
+    run["dictionaries"] = [{**card, "name": HOSTILE, "site": HOSTILE} for card in run["dictionaries"]]
+    ledger.write_run(run)
+    rows = tuple(replace(row, tags={key: value + HOSTILE for key, value in row.tags.items()}) for row in table.rows)
+    ledger.write_examples(replace(table, rows=rows))
+    page = Read(render(ledger, [replace(verdict, warnings=(HOSTILE,), failed=(HOSTILE,))]))
+    assert page.elements["img"] == 0
+    assert page.elements["script"] == plain.elements["script"]
+    assert set(page.elements) == set(plain.elements)
+    assert page.handlers == []
+    assert any(f"persona{HOSTILE}" in summary for summary in page.summaries)
+
+
+def test_hostile_names_reach_the_figures_escaped(planted, tmp_path):
+    # Plotly takes labels for HTML of a kind (<b>, <a href>), so JSON's own escapes are not enough.
+    hostile = planted.skill(f"best_latent[{HOSTILE}]", "dictionary", 1.2, 0.3, dictionary_seeds=(0, 1), sweeps_k=True)
+    traces = figures_of(page_of(planted, tmp_path, skills=[*planted.STANDARD[:2], hostile]))
+    found = [text for text in texts_in(traces) if "owned" in text]
+    assert found
+    for text in found:
+        assert "&lt;img src=x" in text
+        assert "<" not in text.replace("<br>", ""), text
 
 
 def test_the_same_ledger_gives_the_same_bytes(planted, tmp_path):
@@ -66,6 +160,104 @@ def test_it_shows_what_was_asked_for(planted, tmp_path):
         "persona",
     ):
         assert name in page, name
+
+
+def test_every_table_has_its_columns_and_rows(planted, tmp_path):
+    page = Read(page_of(planted, tmp_path))
+    scores = page.table("method", "side", "validation", *planted.TEST_SETS, "macro", "FLOPs")
+    assert {(row["method"], row["side"]) for row in scores} == {
+        (own.contender.name, own.contender.side) for own in planted.STANDARD
+    }
+    assert all(re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", row["macro"]) for row in scores)
+
+    trials = page.table("method", "purpose", "seeds", "settings", "validation", "test sets", "FLOPs", "seconds", "key")
+    # Six tuned; two baselines on 3 seeds; four dictionary methods on 3 seeds x 2, one of them at 3 more values of k.
+    assert Counter(row["purpose"] for row in trials) == {"tune": 6, "score": 2 * 3 + 4 * 6, "curve": 6 * 3}
+    assert all(row[name] for row in trials for name in ("method", "seeds", "settings", "FLOPs", "key"))
+    assert all(row["test sets"] for row in trials if row["purpose"] != "tune")
+
+    cards = page.table("dictionary", "role", "kind", "site", "seed", "FVU", "L0", "dead", "training FLOPs")
+    assert {row["role"] for row in cards} == {"contestant", "rival", "control"}
+    assert {(row["FVU"], row["L0"], row["dead"], row["training FLOPs"]) for row in cards} == {
+        ("0.210", "32.0", "5 %", "2.0e+12")
+    }
+
+    verdict = page.table(
+        "test set",
+        "verdict",
+        "difference",
+        "reconstruction_probe[sae]",
+        "logistic_probe",
+        "texts + / \u2212 (clusters)",
+    )
+    assert [row["test set"] for row in verdict] == [*planted.TEST_SETS, "mean"]
+    assert [row["texts + / \u2212 (clusters)"] for row in verdict] == ["60 + 60 (60)", "60 + 60 (60)", ""]
+
+
+def test_the_worst_errors_of_a_family_come_first(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    table = ledger.examples()
+    row = next(row for row in table.rows if row.set == "unseen_families" and row.label == 1 and row.tags)
+    for trial in ledger.trials():
+        if trial.spec.contender.name == "logistic_probe" and trial.spec.purpose == "score":
+            place = table.order[str(trial.spec.seed)][row.set].index(row.id)
+            scores = list(trial.outcome.scores[row.set])
+            scores[place] = -100.0
+            kept = {**trial.outcome.scores, row.set: tuple(scores)}
+            ledger.write(replace(trial, outcome=replace(trial.outcome, scores=kept)))
+    page = render(ledger, judge_all(ledger))
+    family = page.split(f"<summary>{row.tags['jailbreak']}</summary>")[1].split("</details>")[0]
+    first = family.split("<h3>logistic_probe</h3>")[1].split("</blockquote>")[0]
+    assert f"positive, missed in 100 % of trials · {row.set} · {row.id}" in first
+    assert row.text in first
+
+
+def test_families_are_counted_and_every_text_stands_in_one(planted, tmp_path):
+    page = Read(page_of(planted, tmp_path))
+    (rows,) = [own for own in page.tables if own and own[0][:2] == ["family", "positives + negatives"]]
+    assert rows[0][2:] == ["reconstruction_probe[sae]", "logistic_probe"]
+    assert rows[1] == ["missed", "false alarms"] * 2
+    counts = {row[0]: [int(part) for part in row[1].split(" + ")] for row in rows[2:]}
+    assert set(counts) == {"persona", "fiction", "plain"}
+    assert [sum(side) for side in zip(*counts.values(), strict=True)] == [120, 120]
+    assert all(re.fullmatch(r"[\d.]+ %", cell) for row in rows[2:] for cell in row[2:])
+
+
+def test_a_rate_of_no_text_is_a_dash_and_not_a_zero(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    table = ledger.examples()
+    rows = tuple(replace(row, tags={"jailbreak": "only harmful"}) if row.label else row for row in table.rows)
+    ledger.write_examples(replace(table, rows=rows))
+    page = Read(render(ledger, judge_all(ledger)))
+    (own,) = [row for rows in page.tables for row in rows if row[:1] == ["only harmful"]]
+    assert own[1] == "120 + 0"
+    assert own[3::2] == ["\u2013", "\u2013"]
+
+
+def test_what_is_missing_is_shown_as_missing(planted, tmp_path):
+    failing = frozenset({("mean_difference", 1)})
+    page = Read(page_of(planted, tmp_path, failing=failing))
+    scores = page.table("method", "side", "validation", *planted.TEST_SETS, "macro", "FLOPs")
+    (own,) = [row for row in scores if row["method"] == "mean_difference"]
+    assert own["validation"].startswith("incomplete: ")
+    assert {own[name] for name in (*planted.TEST_SETS, "macro", "FLOPs")} == {""}
+    complete = [row for row in scores if row is not own]
+    assert all(row["macro"] for row in complete)
+
+
+def test_what_a_card_does_not_know_stays_empty(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    run = ledger.run()
+    unknown = {key: value for key, value in run["dictionaries"][0].items() if key in ("name", "role", "kind")}
+    ledger.write_run({**run, "dictionaries": [unknown]})
+    page = Read(render(ledger, judge_all(ledger)))
+    (card,) = page.table("dictionary", "role", "kind", "site", "seed", "FVU", "L0", "dead", "training FLOPs")
+    assert {name for name, value in card.items() if value} == {"dictionary", "role", "kind"}
+
+
+def test_without_sweeps_there_is_no_empty_figure_of_them(planted, tmp_path):
+    page = page_of(planted, tmp_path, skills=[replace(own, sweeps_k=False) for own in planted.STANDARD])
+    assert "How many latents" not in page
 
 
 def test_a_failed_trial_is_named_with_its_reason(planted, tmp_path):

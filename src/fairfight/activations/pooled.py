@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from jaxtyping import Float
 
 from fairfight.activations.pool import pool
 from fairfight.activations.shards import Activations
-from fairfight.errors import DiskFullError
+from fairfight.errors import DiskFullError, has_no_room, refuse_place
 
 FillRows = Callable[[Float[np.ndarray, "example feature"]], None]
 
@@ -53,10 +52,12 @@ def write_matrix(file: Path, shape: tuple[int, int], fill: FillRows) -> None:
         matrix.flush()
         os.replace(temporary, file)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if has_no_room(error):
             raise DiskFullError(
-                f"The disk is full: {file.name} needs {shape[0] * shape[1] * 4 >> 20} MiB in {file.parent}. Free some space and run again."
+                f"The disk is full: {file.name} needs {shape[0] * shape[1] * 4 / 2**20:.1f} MiB in {file.parent} "
+                f"({error.strerror}). What was finished before is whole; free some space and run again."
             ) from error
+        refuse_place(file, error)
         raise
     finally:
         if os.path.exists(temporary):

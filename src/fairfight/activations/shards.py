@@ -8,7 +8,6 @@ so no part of a file is ever read as the whole.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fairfight.errors import DamagedFileError, DataError, DiskFullError
+from fairfight.errors import DamagedFileError, DataError, DiskFullError, has_no_room, refuse_place
 from fairfight.models.capture import FlopsPolynomial
 from fairfight.models.load import file_sha256
 from fairfight.records import content_hash
@@ -272,12 +271,13 @@ def _write(file: Path, payload: bytes) -> None:
             stream.write(payload)
         os.replace(temporary, file)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFullError(
-            f"The disk is full: {file.name} needs {len(payload) / 2**20:.1f} MiB in {file.parent}. What was finished "
-            "before is whole; free some space and run again."
-        ) from error
+        if has_no_room(error):
+            raise DiskFullError(
+                f"The disk is full: {file.name} needs {len(payload) / 2**20:.1f} MiB in {file.parent} "
+                f"({error.strerror}). What was finished before is whole; free some space and run again."
+            ) from error
+        refuse_place(file, error)
+        raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -12,7 +12,6 @@ architecture of their own. A pickle is never opened.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -26,7 +25,7 @@ from safetensors import SafetensorError
 
 from fairfight import registry
 from fairfight.dictionaries.contract import Card, Dictionary
-from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError
+from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError, has_no_room
 
 CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
 _LAYOUT = "6.0.0"
@@ -64,11 +63,11 @@ def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
             (whole / name).write_bytes(content)
         _swap(whole, folder, workshop / "old")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not has_no_room(error):
             raise
         size = sum(map(len, contents.values()))
         raise DiskFullError(
-            f"No room for the {size} bytes of {folder}; nothing was changed there. Make room and run again."
+            f"No room for the {size} bytes of {folder} ({error.strerror}); nothing was changed there. Make room and run again."
         ) from error
     finally:
         shutil.rmtree(workshop, ignore_errors=True)

@@ -88,6 +88,28 @@ def markdown_scores(ledger: Ledger) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def scores_json(ledger: Ledger) -> list[dict[str, Any]]:
+    """Give what `markdown_scores` shows as plain data: an entry a contender, with what it lacks where it is incomplete.
+
+    Raises:
+        InputError: the folder is no run, or holds no trial of its study.
+    """
+    roster = read_roster(ledger)
+    return [_score_json(roster, own) for own in standings(roster)]
+
+
+def _score_json(roster: Roster, own: Standing) -> dict[str, Any]:
+    head: dict[str, Any] = {"method": own.name, "side": own.contender.side}
+    if own.lacking:
+        return {**head, "lacking": own.lacking}
+    sets = {name: found._asdict() for name, found in own.sets.items()}
+    for name in roster.test_sets:
+        sets[name]["by_seed"] = dict(
+            zip(map(str, roster.seeds), _seed_means(roster, roster.entries[own.name], name), strict=True)
+        )
+    return {**head, "validation": own.validation, "test_sets": sets, "flops": own.flops}
+
+
 def limits(run: Mapping[str, Any]) -> list[str]:
     """Give a sentence for each method whose effort or settings the study bounds, so that no table hides it."""
     bounded = run["study"].get("methods", {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,8 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
     """
     method = method_class(name)
     space = dict(method.space(study.activations.sites, study.activations.poolings))
-    known = sorted({*getattr(method, "__dataclass_fields__", space), _RESERVED})
+    own = {field.name for field in fields(method)} if is_dataclass(method) else set(space)
+    known = sorted({*own, _RESERVED})
     for key, value in study.methods.get(name, {}).items():
         if key not in known:
             raise StudyError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +30,49 @@ def task_of(study: Study) -> Any:
     """Give the study's task with its settings.
 
     Raises:
-        StudyError: a setting that the task does not have; the nearest name is given.
+        StudyError: a setting that the task does not have (the nearest name is given), or of another type.
     """
-    made = registry.load("tasks", study.task.name)
-    known = sorted(getattr(made, "__dataclass_fields__", {}))
-    for key in study.task.settings:
-        if key not in known:
-            raise StudyError(
-                f"study: [task.settings] has no key '{key}'; known keys of {study.task.name}: {', '.join(known)}.{nearest(key, known)}"
-            )
-    return made(**study.task.settings)
+    return _made(registry.load("tasks", study.task.name), study.task.settings, "task.settings")
 
 
 def recipe_of(study: Study, dictionary: str) -> Recipe:
     """Give the recipe of one of the study's dictionaries.
 
     Raises:
-        StudyError: a setting that the kind does not have; the nearest name is given.
+        StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
     """
     section = study.dictionaries[dictionary]
-    kind = registry.load("kinds", section.kind)
-    known = sorted(getattr(kind, "__dataclass_fields__", {}))
-    for key in section.recipe:
+    return _made(registry.load("kinds", section.kind), section.recipe, f"dictionaries.{dictionary}.recipe")
+
+
+def _made(plugin: Any, settings: Mapping[str, Any], where: str) -> Any:
+    known = _fields(plugin)
+    for key, value in settings.items():
         if key not in known:
+            names = sorted(known)
             raise StudyError(
-                f"study: [dictionaries.{dictionary}.recipe] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}"
+                f"study: [{where}] has no key '{key}'; known keys: {', '.join(names)}.{nearest(key, names)}"
             )
-    return kind(**section.recipe)
+        _check_type(known[key], value, where)
+    return plugin(**settings)
+
+
+def _fields(plugin: Any) -> dict[str, Field[Any]]:
+    return {own.name: own for own in fields(plugin)} if is_dataclass(plugin) else {}
+
+
+def _check_type(own: Field[Any], value: Any, where: str) -> None:
+    """Refuse a value of another type than a plain default; other fields are their class's own to check."""
+    expected = type(own.default) if own.default is not MISSING else own.default_factory
+    if expected not in (bool, int, float, str, list, dict) or str(own.type).split("[")[0] != expected.__name__:
+        return
+    is_whole_for_float = expected is float and type(value) is int
+    if type(value) is not expected and not is_whole_for_float:
+        default = f", such as {own.default!r}" if own.default is not MISSING else ""
+        raise StudyError(
+            f"study: [{where}] '{own.name}' is {value!r} ({type(value).__name__}); expected {expected.__name__}{default}. "
+            "Change it and run again."
+        )
 
 
 def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:
