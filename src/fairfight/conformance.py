@@ -27,11 +27,11 @@ from fairfight.contests.detect import DetectMethod, play
 from fairfight.contests.examples import DEVELOPMENT, Collection, Example, Examples, admit, labelled, unlabelled
 from fairfight.contests.split import Split, split
 from fairfight.contests.views import Subject, Views
-from fairfight.dictionaries.contract import Card, Fit, TokenSource
+from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load as load_dictionary
 from fairfight.dictionaries.formats import save
 from fairfight.dictionaries.pooled import open_pooled, pool_codes
-from fairfight.dictionaries.quality import measure
+from fairfight.dictionaries.train import Trained, train
 from fairfight.errors import WidthMismatchError
 from fairfight.meter import Meter
 from fairfight.models.load import DEFAULT, load
@@ -66,9 +66,9 @@ def world() -> World:
     stores = harvest(load(), texts, [SITE], folder / "activations", max_tokens=32)
     store = stores[SITE]
     recipe = registry.load("kinds", "random")(latents=96)
-    fit = recipe.train(TokenSource.from_activations(store, np.arange(len(texts))), 0)
-    save(fit.dictionary, _card("random", recipe, fit, store.key), folder / "dictionary")
-    pool_codes(fit.dictionary, store, np.arange(len(texts)), POOLINGS, folder / "dictionary")
+    dictionary, card = train(recipe, TokenSource.from_activations(store, np.arange(len(texts))), 0, model=DEFAULT)
+    save(dictionary, card, folder / "dictionary")
+    pool_codes(dictionary, store, np.arange(len(texts)), POOLINGS, folder / "dictionary")
     subject = Subject(DEFAULT, False, stores, folder / "pooled", {SITE: open_pooled(folder / "dictionary")}, 32)
     return World(split(collection, 1, validation_share=0.4, left_out_families=1), subject)
 
@@ -177,9 +177,9 @@ def method_pays(name: str, folder: Path) -> None:
 
 def kind_makes_a_dictionary(name: str, folder: Path) -> None:
     """Shapes, signs and costs are what the dictionary says."""
-    fit = _trained(name, folder, seed=0)
-    dictionary, x = fit.dictionary, _tokens().values[:64]
+    dictionary, x = _trained(name, folder, seed=0).dictionary, _tokens().values[:64]
     codes = dictionary.encode(x)
+    assert dictionary.kind == name, f"{name} makes a dictionary that calls itself '{dictionary.kind}'"
     assert codes.shape == (64, dictionary.latents), f"{name} gives codes of shape {tuple(codes.shape)}"
     assert dictionary.decode(codes).shape == x.shape, f"{name} does not decode to d_model"
     assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_model), f"{name} has atoms of another shape"
@@ -200,11 +200,12 @@ def kind_refuses_another_width(name: str, folder: Path) -> None:
 
 def kind_comes_back_from_its_folder(name: str, folder: Path) -> None:
     """Saved and loaded, it gives the same codes to the bit."""
-    fit = _trained(name, folder, seed=0)
-    save(fit.dictionary, _card(name, small("kinds", name, folder), fit, "conformance"), folder / "saved")
-    again = load_dictionary(folder / "saved").dictionary
+    dictionary, card = _trained(name, folder, seed=0)
+    save(dictionary, card, folder / "saved")
+    again = load_dictionary(folder / "saved")
     x = _tokens().values[:64]
-    assert torch.equal(again.encode(x), fit.dictionary.encode(x)), f"{name} gives other codes after a round trip"
+    assert again.card == card, f"{name} has another card after a round trip"
+    assert torch.equal(again.dictionary.encode(x), dictionary.encode(x)), f"{name} gives other codes after a round trip"
 
 
 def kind_gives_the_same_bits_twice(name: str, folder: Path) -> None:
@@ -286,15 +287,8 @@ def _tokens() -> TokenSource:
     return TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
 
 
-def _trained(name: str, folder: Path, *, seed: int) -> Fit:
-    return small("kinds", name, folder).train(_tokens(), seed)
-
-
-def _card(name: str, recipe: Any, fit: Fit, key: str) -> Card:
-    quality = measure(fit.dictionary, _tokens()) if fit.dictionary.d_model == _tokens().d_model else None
-    settings = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    numbers = quality._asdict() if quality else {"fvu": 0.0, "l0": 0.0, "dead_share": 0.0}
-    return Card(name, settings, 0, SITE, DEFAULT, key, fit.tokens_seen, fit.flops, **numbers)
+def _trained(name: str, folder: Path, *, seed: int) -> Trained:
+    return train(small("kinds", name, folder), _tokens(), seed)
 
 
 _THINGS = (

@@ -143,5 +143,20 @@ def test_ties_on_validation_go_to_the_stronger_regularisation(study):
     assert select(trials) == {contender.name: {"penalty": 10.0}}
 
 
+@pytest.mark.parametrize("inputs", ["one scoring version", "another"])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_full_ties_go_to_the_settings_and_not_to_a_hash_that_a_version_moves(study, order, inputs):
+    contender = plan.contenders(study())[0]
+    trials = [
+        Trial(
+            plan.TrialSpec("", inputs, contender, "tune", 0, None, {"penalty": 1.0, "k": k}),
+            Scored(1.0, 0.7, {}, {}),
+            Cost(),
+        )
+        for k in order
+    ]
+    assert select(trials) == {contender.name: {"penalty": 1.0, "k": 2}}
+
+
 def test_a_field_without_fine_tuning_is_said_to_lack_it(study):
     assert plan.missing_families(plan.contenders(study())) == ["finetuning"]

@@ -14,7 +14,7 @@ from fairfight.contests.examples import DEVELOPMENT, Collection, admit
 from fairfight.dictionaries.contract import Card, Recipe, TokenSource
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.pooled import is_pooled, pool_codes
-from fairfight.dictionaries.quality import measure
+from fairfight.dictionaries.train import train
 from fairfight.errors import StudyError, nearest
 from fairfight.models.load import Model
 from fairfight.study import Study
@@ -122,25 +122,13 @@ def prepare(context: Context, job: Job) -> Card:
 
 
 def _train(context: Context, job: Job, folder: Path) -> None:
-    section = context.study.dictionaries[job.dictionary]
-    recipe = recipe_of(context.study, job.dictionary)
-    tokens = _tokens(context, job.site)
-    fit = recipe.train(tokens, job.seed)
-    quality = measure(fit.dictionary, tokens)
-    card = Card(
-        kind=section.kind,
-        recipe={name: getattr(recipe, name) for name in getattr(recipe, "__dataclass_fields__", {})},
-        seed=job.seed,
-        site=job.site,
+    trained = train(
+        recipe_of(context.study, job.dictionary),
+        _tokens(context, job.site),
+        job.seed,
         model=context.study.model.name,
-        activations_key=context.activations[job.site].key,
-        tokens_seen=fit.tokens_seen,
-        training_flops=fit.flops,
-        fvu=quality.fvu,
-        l0=quality.l0,
-        dead_share=quality.dead_share,
     )
-    save(fit.dictionary, card, folder)
+    save(trained.dictionary, trained.card, folder)
 
 
 _HELD: dict[str, TokenSource] = {}
