@@ -95,14 +95,20 @@ def build(folder: Path, world: World | None = None) -> Ledger:
     ]  # fmt: skip
     selected = {s.contender.name: _settings(s) for s in world.skills}
     ledger.write_examples(table)
-    ledger.write_run(
-        {"study": study.model_dump(mode="json"), "hash": study.hash, "dictionaries": cards, "selected": selected}
-    )
     shared = np.random.default_rng([world.chance, 1])
     effects = {row.cluster: value for row, value in zip(rows, shared.normal(size=len(rows)), strict=True)}
     for number, own in enumerate(world.skills):
         for trial in _trials(world, study.hash, table, own, effects, np.random.default_rng([world.chance, 2, number])):
             ledger.write(trial)
+    ledger.write_run(
+        {
+            "study": study.model_dump(mode="json"),
+            "hash": study.hash,
+            "dictionaries": cards,
+            "selected": selected,
+            "trials": sorted(ledger.keys()),
+        }
+    )
     return ledger
 
 

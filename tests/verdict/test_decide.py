@@ -184,3 +184,23 @@ def test_a_folder_without_trials_is_refused(planted, tmp_path):
 def test_judging_needs_no_torch():
     code = "import sys, fairfight.report.page, fairfight.verdict.decide; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_trials_that_the_run_does_not_list_are_left_aside(planted, tmp_path):
+    """As after an update or a change of the data: the same seats were played once before, with other scores."""
+    ledger = planted.build(tmp_path, planted.World())
+    before = [verdict.to_json() for verdict in judge_all(ledger)]
+    for trial in ledger.trials():
+        older = dataclasses.replace(trial, spec=dataclasses.replace(trial.spec, inputs="older data"))
+        if trial.is_scored:
+            flipped = {name: tuple(-value for value in values) for name, values in trial.outcome.scores.items()}
+            older = dataclasses.replace(older, outcome=dataclasses.replace(trial.outcome, scores=flipped))
+        ledger.write(older)
+    assert [verdict.to_json() for verdict in judge_all(ledger)] == before
+
+
+def test_a_run_that_lists_no_trials_is_refused(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World(seeds=1, clusters=4))
+    ledger.write_run({key: value for key, value in ledger.run().items() if key != "trials"})
+    with pytest.raises(InputError, match="lists no trials"):
+        judge_all(ledger)

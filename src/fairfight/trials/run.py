@@ -247,7 +247,7 @@ def _about(
         "counts": {"texts": len(setup.collection.examples), "train": len(context.split(1).train), "sets": sizes},
         "truncated": {site: store.truncated for site, store in context.activations.items()},
         "tokens": {site: int(store.token_counts.sum()) for site, store in context.activations.items()},
-        "trials": {purpose: sum(t.spec.purpose == purpose for t in trials) for purpose in ("tune", "score", "curve")},
+        "trials": sorted(t.spec.key for t in trials),
         "failed": sorted(t.spec.key for t in trials if not t.is_scored),
         "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy", "scipy")}
         | {"fairfight": __version__, "python": platform.python_version()},

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from fairfight.errors import DamagedFileError, InputError
 from fairfight.ledger import Ledger
-from fairfight.records import Contender, ExampleTable, Failed, Scored, Trial, canonical_json
+from fairfight.records import Contender, ExampleTable, Failed, Scored, Trial
 
 VALIDATION = "validation"
 CALIBRATION = "calibration"
@@ -108,7 +108,9 @@ class Roster:
 
 
 def read_roster(ledger: Ledger) -> Roster:
-    """Give the ledger of a run sorted out for judging; trials of another study hash are left aside.
+    """Give the ledger of a run sorted out for judging.
+
+    Only the trials that `run.json` lists count: others in the folder are of an older version, data or selection.
 
     A contender is complete when each scored seed has a scored trial for each of its dictionary's seeds. Which
     dictionary seeds there are is read off everybody who plays that dictionary.
@@ -120,16 +122,19 @@ def read_roster(ledger: Ledger) -> Roster:
         DamagedFileError: a record is damaged, or has another number of scores than its set has examples.
     """
     run, table = ledger.run(), ledger.examples()
+    if "trials" not in run:
+        raise InputError(
+            f"{ledger.folder}/run.json lists no trials, so nothing says which of the files count. Run the study again; "
+            "what is there is not played twice."
+        )
     clusters, indices = _index(table)
     trials: list[Trial] = []
     plays: dict[str, dict[Seat, Play]] = defaultdict(dict)
-    for key in sorted(ledger.keys()):
+    for key in sorted(ledger.keys() & set(run["trials"])):
         trial = ledger.read(key)
-        if run.get("hash") and trial.spec.study != run["hash"]:
-            continue
         light = _without_scores(trial)
         trials.append(light)
-        if _is_play(trial, run) and isinstance(trial.outcome, Scored):
+        if trial.spec.purpose == "score" and isinstance(trial.outcome, Scored):
             seat = (trial.spec.seed, trial.spec.dictionary_seed)
             _add_play(plays[trial.spec.contender.name], seat, _play(trial, light, indices))
     if not trials:
@@ -159,14 +164,6 @@ def _without_scores(trial: Trial) -> Trial:
     if isinstance(trial.outcome, Scored):
         return replace(trial, outcome=replace(trial.outcome, scores={}))
     return trial
-
-
-def _is_play(trial: Trial, run: Mapping[str, Any]) -> bool:
-    """Whether a trial counts for a verdict: purpose `score`, with the settings that tuning selected."""
-    if trial.spec.purpose != "score":
-        return False
-    selected = run.get("selected", {}).get(trial.spec.contender.name)
-    return selected is None or canonical_json(selected) == canonical_json(dict(trial.spec.settings))
 
 
 def _play(trial: Trial, light: Trial, indices: Mapping[tuple[int, str], SetIndex]) -> Play:
