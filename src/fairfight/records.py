@@ -15,7 +15,7 @@ Purpose = Literal["tune", "score", "curve"]
 """`tune`: one configuration on seed 0, test sets sealed. `score`: the tuned settings on a scored seed.
 `curve`: the tuned settings with one of them swept (k), for a figure; never part of a verdict."""
 
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 """Raise it when the meaning of a score changes: old records then no longer match and are played again."""
 
 

@@ -58,7 +58,7 @@ def test_a_card_says_what_was_done_and_survives_json(recipes, source):
 
 
 def test_a_card_with_an_unknown_entry_is_refused():
-    card = Card("pca", {}, 0, "", "", "", 1, TrainingFlops(1, 1), 0.0, 1.0, 0.0)
+    card = Card("pca", {}, 0, "", "", "", 1, TrainingFlops(1, 1), 0, 0.0, 1.0, 0.0)
     with pytest.raises(DamagedFileError, match="loss"):
         Card.from_json({**card.to_json(), "loss": 1})
 

@@ -159,4 +159,4 @@ def test_full_ties_go_to_the_settings_and_not_to_a_hash_that_a_version_moves(stu
 
 
 def test_a_field_without_fine_tuning_is_said_to_lack_it(study):
-    assert plan.missing_families(plan.contenders(study())) == ["finetuning"]
+    assert plan.missing_families(plan.contenders(study())) == ["finetuning", "floor"]

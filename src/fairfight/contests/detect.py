@@ -6,7 +6,7 @@ the meter; a method never sees a test label, a task never sees a method.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,7 +31,7 @@ FAMILIES = (
     "text-only",
     "floor",
 )
-FAIR_FIELD = ("probing", "finetuning", "text-only")
+FAIR_FIELD = ("probing", "finetuning", "text-only", "floor")
 """Families of baselines that a fair `detect` field must contain."""
 
 
@@ -49,6 +49,7 @@ class DetectMethod(Protocol):
 
     family: ClassVar[str]
     needs_dictionary: ClassVar[bool]
+    # Only where it needs a dictionary: runs_on_controls: ClassVar[bool], whether it plays on control dictionaries too.
 
     @classmethod
     def space(cls, sites: tuple[str, ...], poolings: tuple[str, ...]) -> Mapping[str, tuple[Any, ...]]:
@@ -78,6 +79,10 @@ class DetectTask(Protocol):
         """Give the labelled texts."""
         ...
 
+    def unlabelled(self) -> Iterable[str]:
+        """Give further texts for dictionaries to be trained on; none of them in a test set."""
+        ...
+
 
 class Played(NamedTuple):
     """A finished play: the outcome, and what it cost."""
@@ -87,24 +92,32 @@ class Played(NamedTuple):
 
 
 def play(
-    method: DetectMethod, split: Split, subject: Subject, chance: np.random.Generator, *, is_sealed: bool
+    method: DetectMethod,
+    split: Split,
+    subject: Subject,
+    chance: np.random.Generator,
+    *,
+    is_sealed: bool,
+    meter: Meter | None = None,
 ) -> Played:
     """Fit a method on a split's training examples and score the rest; sealed test sets are not looked at.
+
+    What it spends stands on `meter`, also where it fails.
 
     Raises:
         NonFiniteError: the detector gave NaN or infinity.
         PluginError: the detector gave another number of scores than examples.
     """
-    meter = Meter()
+    meter = meter or Meter()
     views = Views(subject, meter)
     train = labelled(split.train)
     meter.charge_labels(len(train))
     detector = method.fit(train, views, chance)
     parts = {"validation": split.validation, "calibration": split.calibration}
     parts |= {} if is_sealed else split.tests
-    scores = {name: _checked_scores(detector, unlabelled(part), views, name) for name, part in parts.items()}
+    scores = {name: _scores(detector, unlabelled(part), views, name) for name, part in parts.items()}
     area = {name: auroc(scores[name], labelled(part).labels) for name, part in parts.items()}
-    train_scores = _checked_scores(detector, train.examples, views, "train")
+    train_scores = _scores(detector, train.examples, views, "train")
     outcome = Scored(
         train_auroc=auroc(train_scores, train.labels),
         validation_auroc=area["validation"],
@@ -113,6 +126,15 @@ def play(
         notes=dict(method.notes(detector)),
     )
     return Played(outcome, meter.cost())
+
+
+def _scores(detector: Detector, examples: Examples, views: Views, name: str) -> ExampleScores:
+    """Give the scores in the order of the examples, which the detector does not see: a task's order may tell labels."""
+    order = np.argsort(examples.ids)
+    hidden = Examples(tuple(examples.ids[row] for row in order), tuple(examples.texts[row] for row in order))
+    scores = np.empty(len(examples), dtype=np.float32)
+    scores[order] = _checked_scores(detector, hidden, views, name)
+    return scores
 
 
 def _checked_scores(detector: Detector, examples: Examples, views: Views, name: str) -> ExampleScores:

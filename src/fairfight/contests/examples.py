@@ -47,6 +47,7 @@ class Examples:
     """Texts without labels."""
 
     ids: tuple[str, ...]
+    """Opaque: a task's own ids may tell labels, sets and clusters."""
     texts: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -157,9 +158,9 @@ def labelled(examples: Iterable[Example]) -> Labelled:
 
 
 def unlabelled(examples: Iterable[Example]) -> Examples:
-    """Give the examples without their labels."""
+    """Give the examples without their labels, under opaque ids."""
     rows = list(examples)
-    return Examples(tuple(e.id for e in rows), tuple(e.text for e in rows))
+    return Examples(tuple(content_hash(e.id)[:24] for e in rows), tuple(e.text for e in rows))
 
 
 def permute_labels(collection: Collection, chance: np.random.Generator) -> Collection:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from fairfight.activations.shards import Activations, TokenBatch
 from fairfight.contests.examples import Examples
@@ -52,21 +53,21 @@ class Views:
     def __init__(self, subject: Subject, meter: Meter) -> None:
         self._subject = subject
         self.meter = meter
-        self._charged: set[tuple[str, str]] = set()
+        self._charged: dict[tuple[str, str], set[str]] = {}
 
     def pooled(self, examples: Examples, site: str, pooling: str) -> DesignMatrix:
         """Give pooled activations as float64 [example, feature] (twice `d_model` wide for `max_min`)."""
         from fairfight.activations.pooled import pooled_activations
 
         activations = self._at(site)
-        self._charge_forward(examples, activations)
+        self._charge_forward(examples, site)
         matrix = pooled_activations(activations, pooling, self._subject.cache)
         return np.asarray(matrix[activations.rows(examples.texts)], dtype=np.float64)
 
     def tokens(self, examples: Examples, site: str) -> TokenBatch:
         """Give the activations of every content token, in the order of the examples."""
         activations = self._at(site)
-        self._charge_forward(examples, activations)
+        self._charge_forward(examples, site)
         return activations.tokens(activations.rows(examples.texts))
 
     def codes(self, examples: Examples, site: str, pooling: str) -> DesignMatrix:
@@ -77,11 +78,8 @@ class Views:
     def reconstruction(self, examples: Examples, site: str, pooling: str) -> DesignMatrix:
         """Give the dictionary's reconstruction, pooled as activations are, as float64 [example, feature]."""
         pooled = self._through(examples, site)
-        if ("decode", site) not in self._charged:
-            self._charged.add(("decode", site))
-        rows = self._at(site).rows(examples.texts)
-        self.meter.charge_encode(pooled.decode_flops_per_token * int(self._at(site).token_counts[rows].sum()))
-        return np.asarray(pooled.reconstruction(pooling)[rows], dtype=np.float64)
+        self.meter.charge_encode(pooled.decode_flops_per_token * self._new_tokens(examples, site, "decode"))
+        return np.asarray(pooled.reconstruction(pooling)[self._at(site).rows(examples.texts)], dtype=np.float64)
 
     def atoms(self, site: str) -> Atoms:
         """Give what may be known of the dictionary at a site."""
@@ -114,30 +112,24 @@ class Views:
         return self._subject.dictionaries[site]
 
     def _through(self, examples: Examples, site: str) -> PooledCodes:
-        pooled, activations = self._dictionary(site), self._at(site)
-        self._charge_forward(examples, activations)
-        new = [
-            text for text, key in zip(examples.texts, examples.ids, strict=True) if self._is_new(f"codes {site}", key)
-        ]
-        if new:
-            tokens = int(activations.token_counts[activations.rows(new)].sum())
-            self.meter.charge_encode(pooled.encode_flops_per_token * tokens)
+        pooled = self._dictionary(site)
+        self._charge_forward(examples, site)
+        self.meter.charge_encode(pooled.encode_flops_per_token * self._new_tokens(examples, site, "encode"))
         self.meter.charge_dictionary(pooled.training_flops)
         return pooled
 
-    def _charge_forward(self, examples: Examples, activations: Activations) -> None:
-        new = [
-            text
-            for text, key in zip(examples.texts, examples.ids, strict=True)
-            if self._is_new(f"site {activations.site}", key)
-        ]
-        if new:
-            rows = activations.rows(new)
-            self.meter.charge_forward(
-                activations.flops(activations.lengths[rows]).sum(), int(activations.token_counts[rows].sum())
-            )
+    def _charge_forward(self, examples: Examples, site: str) -> None:
+        activations = self._at(site)
+        rows = self._new_rows(examples, site, "forward")
+        flops = activations.flops(activations.lengths[rows]).sum()
+        self.meter.charge_forward(flops, int(activations.token_counts[rows].sum()))
 
-    def _is_new(self, look: str, example: str) -> bool:
-        is_new = (look, example) not in self._charged
-        self._charged.add((look, example))
-        return is_new
+    def _new_tokens(self, examples: Examples, site: str, look: str) -> int:
+        return int(self._at(site).token_counts[self._new_rows(examples, site, look)].sum())
+
+    def _new_rows(self, examples: Examples, site: str, look: str) -> Int[np.ndarray, " example"]:
+        """Give the rows of the texts that this trial did not look at before in this way, and note that it has now."""
+        charged = self._charged.setdefault((site, look), set())
+        new = [text for text, key in zip(examples.texts, examples.ids, strict=True) if key not in charged]
+        charged.update(examples.ids)
+        return self._at(site).rows(new)

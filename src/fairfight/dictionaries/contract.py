@@ -22,6 +22,10 @@ from fairfight.errors import DamagedFileError, WidthMismatchError
 __all__ = ["Card", "Dictionary", "Fit", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
 
 
+TRAINING_VERSION = 2
+"""Raise it when one of our own recipes gives another dictionary than before: cached ones are trained anew."""
+
+
 class Dictionary(ABC):
     """A basis of a site: `encode` turns tokens into codes, `decode` turns codes back into tokens.
 
@@ -164,6 +168,8 @@ class Card:
     activations_key: str
     tokens_seen: int
     training_flops: TrainingFlops
+    harvest_flops: int
+    """Operations of the model passes that gave the training tokens, up to the site."""
     fvu: float
     """Fraction of variance unexplained."""
     l0: float

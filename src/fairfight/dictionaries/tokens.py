@@ -35,6 +35,8 @@ class TokenSource:
     """Content hash of the activations behind the tokens."""
     left_out_tokens: int = 0
     """Tokens of the same texts that did not fit into memory."""
+    harvest_flops: int = 0
+    """Operations of the model passes that gave the tokens, up to the site."""
 
     def __post_init__(self) -> None:
         if not len(self.values):
@@ -43,11 +45,9 @@ class TokenSource:
             )
 
     @classmethod
-    def from_tensor(
-        cls, values: Float[Tensor, "token d_model"], *, site: str = "", key: str = "", left_out_tokens: int = 0
-    ) -> TokenSource:
+    def from_tensor(cls, values: Float[Tensor, "token d_model"], *, site: str = "", key: str = "") -> TokenSource:
         """Give the source of these very tokens."""
-        return cls(values.detach().float().contiguous(), site, key, left_out_tokens)
+        return cls(values.detach().float().contiguous(), site, key)
 
     @classmethod
     def from_activations(
@@ -63,8 +63,9 @@ class TokenSource:
             _fitting(activations.token_counts[rows], memory_bytes // (4 * activations.d_model), activations.key)
         ]
         left_out = int(activations.token_counts[rows].sum() - activations.token_counts[kept].sum())
-        values = activations.tokens(kept).values
-        return cls.from_tensor(values, site=str(activations.site), key=activations.key, left_out_tokens=left_out)
+        values = activations.tokens(kept).values.float().contiguous()
+        harvest_flops = int(activations.flops(activations.lengths[kept]).sum())
+        return cls(values, str(activations.site), activations.key, left_out, harvest_flops)
 
     @property
     def d_model(self) -> int:

@@ -48,6 +48,7 @@ def train(recipe: Recipe, tokens: TokenSource, seed: int, *, model: str = "") ->
         activations_key=tokens.key,
         tokens_seen=tokens_seen,
         training_flops=flops,
+        harvest_flops=tokens.harvest_flops,
         **measure(dictionary, tokens)._asdict(),
     )
     return Trained(dictionary, card)

@@ -15,4 +15,5 @@ class LatentProbe(RidgeProbe):
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
+    runs_on_controls: ClassVar[bool] = True
     source: ClassVar[Source] = "codes"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -16,6 +16,7 @@ from fairfight.activations.shards import Activations, open_activations
 from fairfight.contests.examples import Collection
 from fairfight.contests.split import Split, split
 from fairfight.contests.views import Subject
+from fairfight.dictionaries.contract import TRAINING_VERSION
 from fairfight.dictionaries.pooled import PooledCodes, open_pooled
 from fairfight.records import content_hash
 from fairfight.study import Study
@@ -43,11 +44,27 @@ class Setup:
 
     @property
     def inputs(self) -> str:
-        """Hash of everything that a trial reads besides the study."""
-        keys = {site: folder.name for site, folder in sorted(self.stores.items())}
+        """Hash of everything that a trial reads besides the study: data, activations, dictionaries, others' code."""
+        methods = self.study.trials.methods or tuple(registry.places("methods"))
         return content_hash(
-            {"collection": self.collection.hash, "activations": keys, "corpus": content_hash(list(self.corpus))}
+            {
+                "collection": self.collection.hash,
+                "activations": {site: folder.name for site, folder in self.stores.items()},
+                "corpus": content_hash(list(self.corpus)),
+                "dictionaries": {name: self.makes(name) for name in self.study.dictionaries},
+                "methods": {name: registry.fingerprint("methods", name) for name in methods},
+            }
         )
+
+    def makes(self, dictionary: str) -> dict[str, Any]:
+        """Give all that decides, with seed, site and texts, what a dictionary of the study becomes."""
+        section = self.study.dictionaries[dictionary]
+        recipe = registry.load("kinds", section.kind)(**section.recipe)
+        return {
+            "kind": section.kind,
+            "recipe": asdict(recipe),
+            "code": registry.fingerprint("kinds", section.kind) or TRAINING_VERSION,
+        }
 
 
 class Context:
@@ -83,16 +100,14 @@ class Context:
 
     def folder(self, job: Job) -> Path:
         """Give the folder of a dictionary: named by the hash of all that shapes it."""
-        section = self.study.dictionaries[job.dictionary]
         content = {
-            "kind": section.kind,
-            "recipe": section.recipe,
+            **self.setup.makes(job.dictionary),
             "seed": job.seed,
             "activations": self.activations[job.site].key,
             "corpus": content_hash(list(self.setup.corpus)),
             "examples": self.setup.collection.hash,
         }
-        return self.setup.cache / "dictionaries" / f"{section.kind}-{content_hash(content)[:24]}"
+        return self.setup.cache / "dictionaries" / f"{content['kind']}-{content_hash(content)[:24]}"
 
     def subject(self, dictionary: str | None, seed: int | None) -> Subject:
         """Give what a trial looks at; dictionaries that are not prepared yet are left out."""

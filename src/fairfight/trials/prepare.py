@@ -103,6 +103,7 @@ def set_up(
         cache / "activations",
         max_tokens=study.activations.max_tokens,
         dtype=study.activations.dtype,
+        compute_dtype=study.activations.compute_dtype,
         progress=progress,
     )
     return Setup(study, collection, corpus, {site: store.folder for site, store in stores.items()}, cache)
