@@ -16,6 +16,7 @@ FairfightError
 ├── DamagedFileError            a file that is not what its checksum says
 ├── NonFiniteError              NaN or infinity where a number must be
 ├── NotConvergedError           a solver stopped before its tolerance
+├── WorkerDiedError             a process ended in the middle of its work
 └── DiskFullError               nothing more can be written; what stands is whole
 """
 
@@ -96,6 +97,10 @@ class NonFiniteError(FairfightError):
 
 class NotConvergedError(FairfightError):
     """A solver stopped before it reached its tolerance."""
+
+
+class WorkerDiedError(FairfightError):
+    """A process ended in the middle of its work; what was finished before is whole."""
 
 
 class DiskFullError(FairfightError):

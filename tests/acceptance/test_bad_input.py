@@ -24,6 +24,7 @@ from fairfight.dictionaries.kinds.random import Random
 from fairfight.dictionaries.pooled import pool_codes
 from fairfight.dictionaries.tokens import TokenSource
 from fairfight.errors import WidthMismatchError
+from fairfight.ledger import Ledger
 from fairfight.models.load import load
 
 STUDY = """
@@ -368,9 +369,108 @@ def test_a_dictionary_of_another_width_than_the_site_is_refused(tmp_path):
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_a_trial_that_fails_is_a_record_and_an_exit_code(run):
-    code, message, _ = run(extra="[methods.mean_difference]\npooling = 'median'\n")
+FAILING = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class FailsLate:
+    """Looks at activations, and fails."""
+    family: ClassVar[str] = "probing"
+    needs_dictionary: ClassVar[bool] = False
+    site: str = ""
+    how: str = "raise"
+    @classmethod
+    def space(cls, sites, poolings):
+        return {"site": sites}
+    @property
+    def strength(self):
+        return 0.0
+    def fit(self, train, views, chance):
+        views.pooled(train.examples, self.site, "mean")
+        if self.how == "die":
+            import os, signal
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("planted failure")
+    def notes(self, detector):
+        return {}
+'''
+
+
+@pytest.fixture
+def fails_late(tmp_path, monkeypatch):
+    """A stranger's method that breaks in the middle of its fit; give the study's lines that play it."""
+    (tmp_path / "plugins" / "methods").mkdir(parents=True)
+    (tmp_path / "plugins" / "methods" / "fails_late.py").write_text(FAILING)
+    monkeypatch.setenv("FAIRFIGHT_PLUGINS", str(tmp_path / "plugins"))
+    return 'methods = ["mean_difference", "best_latent", "fails_late"]'
+
+
+def test_a_trial_that_fails_is_a_record_with_its_cost_and_an_exit_code(run, fails_late, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.STUDY", STUDY.replace('methods = ["mean_difference", "best_latent"]', fails_late))
+    code, message, _ = run()
     assert code == 1, message
-    assert "failed" in message
+    assert "1 failed" in message
     assert "Traceback" not in message
-    assert list(Path("runs").rglob("trials/*.json")), "the failure is not in the ledger"
+    failed = [trial for trial in Ledger(next(Path("runs").iterdir())).trials() if not trial.is_scored]
+    assert [trial.outcome.message for trial in failed] == ["planted failure"]
+    assert failed[0].cost.labels == 10
+    assert failed[0].cost.forward_flops > 0
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_a_message_and_keeps_what_was_done(run, fails_late, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.STUDY", STUDY.replace('methods = ["mean_difference", "best_latent"]', fails_late))
+    code, message, _ = run(extra="[methods.fails_late]\nhow = 'die'\n")
+    assert code == 1, message
+    assert "WorkerDiedError" in message
+    assert "Traceback" not in message
+    assert list(Path("runs").rglob("trials/*.json")), "what was finished before is gone"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("[methods.mean_difference]\npooling = 'median'", "'pooling' is 'median', but this study reads only mean"),
+        ("[methods.mean_difference]\nsite = 'resid_post.1'", "'site' is 'resid_post.1', but this study reads only"),
+        ("[methods.mean_difference]\nis_standardised = 'high'", "'is_standardised' is 'high' (str); expected bool"),
+        ("[methods.best_latent]\ncriterion = 'luck'", "'criterion' is 'luck' (str); expected one of 'auroc'"),
+        ("[methods.best_latent]\ncriterion = []", "'criterion' is an empty list"),
+        ("[methods.best_latent]\nconfigurations = 0", "'configurations' is 0; expected a whole number from 1"),
+        ("[methods.best_latent]\nconfigurations = 'many'", "'configurations' is 'many'; expected a whole number"),
+        ("[methods.mean_difference]\nis_standardised = nan", "'is_standardised' is nan; a finite number was expected"),
+    ],
+)
+def test_a_setting_that_a_method_cannot_take_is_refused_before_anything_runs(run, lines, words):
+    refused(run(extra=lines + "\n"), words)
+    assert not Path("cache").exists()
+
+
+def test_a_pooling_that_does_not_exist_is_refused_before_anything_runs(run, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.STUDY", STUDY.replace('poolings = ["mean"]', 'poolings = ["mean", "maxmin"]'))
+    refused(run(), "There is no pooling 'maxmin'", "Did you mean 'max_min'?")
+    assert not Path("cache").exists()
+
+
+def test_sides_that_cannot_tune_equally_are_refused_before_anything_runs(run, monkeypatch):
+    methods = 'methods = ["mean_difference", "lda", "best_latent"]'
+    study = STUDY.replace('methods = ["mean_difference", "best_latent"]', methods).replace("control", "contestant")
+    monkeypatch.setattr(f"{__name__}.STUDY", study)
+    extra = "[methods.best_latent]\nconfigurations = 1\n"
+    refused(run(extra=extra), "dictionary side has no more than 1", "2 contenders of the baseline side need one each")
+    assert not Path("cache").exists()
+
+
+def test_a_task_of_another_contest_or_without_its_parts_is_refused(run, tmp_path, monkeypatch):
+    (tmp_path / "plugins" / "tasks").mkdir(parents=True)
+    monkeypatch.setenv("FAIRFIGHT_PLUGINS", str(tmp_path / "plugins"))
+    for name, body, words in (
+        ("other_task", "contest = 'steer'; collection = unlabelled = None", "is for the contest 'steer'"),
+        ("half_task", "contest = 'detect'; collection = None", "The task 'half_task' lacks unlabelled"),
+    ):
+        (tmp_path / "plugins" / "tasks" / f"{name}.py").write_text(f"class {name.title().replace('_', '')}: {body}")
+        with monkeypatch.context() as patched:
+            text = STUDY.replace(
+                'name = "labelled_texts"\n[[task.settings.files]]\npath = "texts.{ending}"', f'name = "{name}"'
+            )
+            patched.setattr(f"{__name__}.STUDY", text)
+            refused(run(), words)

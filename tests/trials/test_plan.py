@@ -105,6 +105,45 @@ def test_configurations_are_distinct_even_and_the_same_on_every_dictionary(study
         assert max(Counter(s["site"] for s in settings).values()) <= len(settings) / 2 + 1
 
 
+def test_contenders_take_the_first_configurations_of_one_order(study):
+    few, many = ({"plan_dense": {"configurations": count}} for count in (3, 5))
+    few, many = (plan.configurations(study(methods=m), plan.contenders(study(methods=m))) for m in (few, many))
+    assert many["plan_dense[topk]"][:3] == few["plan_dense[topk]"][:3]
+    shorter, longer = sorted((few["plan_sparse[topk]"], few["plan_sparse[kmeans]"]), key=len)
+    assert longer[: len(shorter)] == shorter
+
+
+def test_every_configuration_comes_up_once_and_a_value_given_twice_counts_once(study):
+    fixed = {"plan_one": {"configurations": 99, "penalty": [1.0, 2.0, 1.0]}}
+    configs = plan.configurations(study(methods=fixed), plan.contenders(study(methods=fixed)))["plan_one"]
+    assert len({repr(settings) for settings in configs}) == len(configs) == 2 * 2 * 2
+
+
+def test_more_choices_for_one_setting_move_no_other(study):
+    narrow, wide = (
+        plan.configurations(made, plan.contenders(made))["plan_one"]
+        for made in (study(), study(methods={"plan_one": {"penalty": [3.0, 4.0, 5.0]}}))
+    )
+    assert [(s["site"], s["k"]) for s in narrow] == [(s["site"], s["k"]) for s in wide]
+
+
+def test_sides_that_cannot_meet_are_refused(study):
+    one_each = {"methods": ["plan_one", "plan_two", "plan_dense"], "configurations": 1}
+    stuck = study(trials=one_each, methods={"plan_dense": {"configurations": 1}})
+    with pytest.raises(StudyError, match="dictionary side has no more than 1, and the 2 contenders of the baseline"):
+        plan.configurations(stuck, plan.contenders(stuck))
+    free = study(trials=one_each)
+    counts = {name: len(tried) for name, tried in plan.configurations(free, plan.contenders(free)).items()}
+    assert counts == {"plan_one": 1, "plan_two": 1, "plan_dense[topk]": 2, "plan_dense[kmeans]": 1}
+
+
+def test_a_dictionary_method_must_say_whether_it_runs_on_controls(study, tmp_path):
+    file = tmp_path / "methods" / "plan_dense.py"
+    file.write_text(file.read_text().replace("    runs_on_controls: ClassVar[bool] = False\n", ""))
+    with pytest.raises(PluginError, match="The method 'plan_dense' lacks runs_on_controls"):
+        plan.contenders(study())
+
+
 def test_the_study_may_fix_or_widen_a_setting(study):
     space = plan.space_of(study(methods={"plan_one": {"penalty": 5.0, "k": [1, 2, 3]}}), "plan_one")
     assert space["penalty"] == (5.0,)

@@ -41,6 +41,11 @@ def pool(batch: TokenBatch, pooling: str) -> Float[np.ndarray, "example feature"
     return np.hstack([_each_text(values, offsets, _max), _each_text(values, offsets, _min)])
 
 
+def check_pooling(pooling: str) -> None:
+    """Raise StudyError unless there is such a pooling."""
+    _kth_from_the_end(pooling)
+
+
 def _kth_from_the_end(pooling: str) -> int | None:
     if match := _KTH_FROM_THE_END.fullmatch("token-1" if pooling == "last" else pooling):
         return int(match[1])

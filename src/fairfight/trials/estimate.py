@@ -41,56 +41,62 @@ class Estimate:
 def estimate(
     study: Study,
     field: Sequence[Contender],
-    configs: Mapping[str, Sequence[plan.Settings]],
+    configurations: Mapping[str, Sequence[plan.Settings]],
     collection: Collection,
     corpus: Sequence[str],
     model: Model,
     trials_done: int,
 ) -> Estimate:
     """Give a rough forecast: within a factor of two where the machine is not shared."""
-    sample = [example.text for example in collection.examples[:: max(1, len(collection.examples) // 200)]]
-    mean_tokens = float(
-        np.mean(
-            [
-                len(ids)
-                for ids in model.tokenizer(sample, truncation=True, max_length=study.activations.max_tokens)[
-                    "input_ids"
-                ]
-            ]
-        )
-    )
+    mean_tokens = _mean_tokens(study, collection, model)
+    pass_seconds = _pass_seconds(model, mean_tokens)
     texts = len({*(e.text for e in collection.examples), *corpus})
-    rate = _operations_a_second()
-    parameters = sum(p.numel() for name, p in model.module.named_parameters() if "embed" not in name)
-    pass_seconds = 2 * parameters * mean_tokens / rate
-    played = {c.name: len(configs[c.name]) + study.trials.seeds * len(plan.dictionary_seeds(study, c)) for c in field}
-    curves = sum(
-        len(plan.curve_specs(study, "", {c.name: {"k": 1}}, [c]))
-        for c in field
-        if "k" in plan.space_of(study, c.method)
-    )
-    development = sum(e.set == DEVELOPMENT for e in collection.examples)
     tokens = int(texts * mean_tokens)
-    dictionaries = {
+    development = sum(e.set == DEVELOPMENT for e in collection.examples)
+
+    dictionaries = _dictionaries(study)
+    training = sum(count * _training_seconds(recipe_of(study, name), tokens) for name, count in dictionaries.items())
+
+    # Fine-tuning passes every text through the model itself: scored ones once, training ones forward and back.
+    tuned_passes = pass_seconds * (len(collection.examples) + 3 * development)
+    trials, playing = 0, 0.0
+    for contender in field:
+        count = _trials(study, contender, len(configurations[contender.name]))
+        each = max(1.0, development / 1000) * _SECONDS_A_THOUSAND_EXAMPLES.get(contender.family, 0.1)
+        trials += count
+        playing += count * (each + (contender.family == "finetuning") * tuned_passes)
+    seconds = texts * pass_seconds + (training + playing) / study.trials.workers
+    return Estimate(trials, trials_done, tokens, sum(dictionaries.values()), seconds)
+
+
+def _mean_tokens(study: Study, collection: Collection, model: Model) -> float:
+    sample = [example.text for example in collection.examples[:: max(1, len(collection.examples) // 200)]]
+    ids = model.tokenizer(sample, truncation=True, max_length=study.activations.max_tokens)["input_ids"]
+    return float(np.mean([len(text) for text in ids]))
+
+
+def _pass_seconds(model: Model, tokens: float) -> float:
+    parameters = sum(p.numel() for name, p in model.module.named_parameters() if "embed" not in name)
+    return 2 * parameters * tokens / _operations_a_second()
+
+
+def _dictionaries(study: Study) -> dict[str, int]:
+    """Give how many of each name are trained, at most: one a site and seed."""
+    return {
         name: len(study.activations.sites)
         * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
         for name, section in study.dictionaries.items()
     }
-    training = sum(count * _seconds_of(recipe_of(study, name), tokens) for name, count in dictionaries.items())
-    # Fine-tuning passes every text through the model itself: scored ones once, training ones forward and back.
-    tuned_passes = pass_seconds * (len(collection.examples) + 3 * development)
-    thousands = max(1.0, development / 1000)
-    trials = sum(
-        played[c.name]
-        * (thousands * _SECONDS_A_THOUSAND_EXAMPLES.get(c.family, 0.1) + (c.family == "finetuning") * tuned_passes)
-        for c in field
-    )
-    trials += curves * thousands * _SECONDS_A_THOUSAND_EXAMPLES["dictionary"]
-    seconds = texts * pass_seconds + (training + trials) / study.trials.workers
-    return Estimate(sum(played.values()) + curves, trials_done, tokens, sum(dictionaries.values()), seconds)
 
 
-def _seconds_of(recipe: Any, tokens: int) -> float:
+def _trials(study: Study, contender: Contender, tuning: int) -> int:
+    scored = study.trials.seeds * len(plan.dictionary_seeds(study, contender))
+    has_k = "k" in plan.space_of(study, contender.method)
+    curves = plan.curve_specs(study, "", {contender.name: {"k": 1}}, [contender]) if has_k else []
+    return tuning + scored + len(curves)
+
+
+def _training_seconds(recipe: Any, tokens: int) -> float:
     steps, latents = getattr(recipe, "steps", 0), getattr(recipe, "latents", None) or 0
     return steps * latents * _SECONDS_A_STEP_AND_LATENT + tokens * _SECONDS_A_POOLED_TOKEN
 

@@ -1,24 +1,25 @@
 """What will be played: contenders, their configurations, and the specs of every trial.
 
 Fairness is arithmetic here. Every method gets the same number of configurations; both sides get the same total. What a
-method gives up (because its fits are dear, or its space is small) goes to its own side's other methods.
+method gives up (because its fits are dear, or its space is small) goes to its own side's other methods; where they can
+take no more, the other side gives up as many.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from fairfight import registry
+from fairfight.activations.pool import check_pooling
 from fairfight.contests.detect import FAIR_FIELD, FAMILIES, DetectMethod
 from fairfight.errors import PluginError, StudyError, nearest
 from fairfight.records import Contender, Side, TrialSpec
 from fairfight.seeds import stream
 from fairfight.study import Study
+from fairfight.trials.plugins import check_name, check_parts, check_value, names_of
 
 Settings = Mapping[str, Any]
 TUNING_SEED = 0
@@ -66,11 +67,9 @@ def method_class(name: str) -> Any:
         PluginError: it lacks a part of the contract, or names an unknown family.
     """
     method = registry.load("methods", name)
-    parts = ("family", "needs_dictionary", "space", "strength", "fit", "notes")
-    if absent := [part for part in parts if not hasattr(method, part)]:
-        raise PluginError(
-            f"The method '{name}' lacks {', '.join(absent)}. See `DetectMethod` in fairfight/contests/detect.py."
-        )
+    parts = ["family", "needs_dictionary", "space", "strength", "fit", "notes"]
+    parts += ["runs_on_controls"] * bool(getattr(method, "needs_dictionary", False))
+    check_parts(method, f"The method '{name}'", parts, "`DetectMethod` in fairfight/contests/detect.py")
     if method.family not in FAMILIES:
         raise PluginError(
             f"The method '{name}' has the family '{method.family}'; known: {', '.join(FAMILIES)}.{nearest(method.family, FAMILIES)}"
@@ -79,31 +78,48 @@ def method_class(name: str) -> Any:
 
 
 def configurations(study: Study, field: Sequence[Contender]) -> dict[str, list[Settings]]:
-    """Give the configurations that each contender tunes over, by contender name; both sides get the same total."""
+    """Give the configurations that each contender tunes over, by contender name; both sides get the same total.
+
+    A method's configurations stand in one order, of which each contender takes the first ones: on every dictionary it
+    tunes over the same, but for the last where counts differ.
+
+    Raises:
+        StudyError: a setting that cannot be, or sides that cannot be brought to one total.
+    """
+    for pooling in study.activations.poolings:
+        check_pooling(pooling)
     spaces = {contender.name: space_of(study, contender.method) for contender in field}
     counts = {c.name: min(_wanted(study, c.method), _size(spaces[c.name])) for c in field}
     _level(counts, field, spaces, study)
-    return {c.name: _balanced(spaces[c.name], counts[c.name], c.method) for c in field}
+    return {c.name: list(itertools.islice(_order(spaces[c.name], c.method), counts[c.name])) for c in field}
 
 
 def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
     """Give the values that a method may choose from, the study's own choices in place of the method's.
 
     Raises:
-        StudyError: the study sets something that the method does not have; the nearest name is given.
+        StudyError: the study sets something that the method does not have (the nearest name is given), of another
+            type, or that is not among the study's sites and poolings.
     """
-    method = method_class(name)
+    method, where = method_class(name), f"methods.{name}"
     space = dict(method.space(study.activations.sites, study.activations.poolings))
-    own = {field.name for field in fields(method)} if is_dataclass(method) else set(space)
-    known = sorted({*own, _RESERVED})
+    places = {"site": study.activations.sites, "pooling": study.activations.poolings}
+    known = [*(names_of(method) or space), _RESERVED]
     for key, value in study.methods.get(name, {}).items():
-        if key not in known:
-            raise StudyError(
-                f"study: [methods.{name}] has no key '{key}'; known keys: {', '.join(known)}.{nearest(key, known)}"
-            )
-        if key != _RESERVED:
-            space[key] = tuple(value) if isinstance(value, list) else (value,)
-    return space
+        check_name(key, known, where)
+        if key == _RESERVED:
+            continue
+        space[key] = tuple(value) if isinstance(value, list) else (value,)
+        if not space[key]:
+            raise StudyError(f"study: [{where}] '{key}' is an empty list; give at least one value, or leave it out.")
+        for choice in space[key]:
+            check_value(method, key, choice, where)
+            if choice not in places.get(key, (choice,)):
+                raise StudyError(
+                    f"study: [{where}] '{key}' is {choice!r}, but this study reads only {', '.join(places[key])}. Choose "
+                    "one of these, or add it to [activations]."
+                )
+    return {key: tuple({repr(value): value for value in values}.values()) for key, values in space.items()}
 
 
 def make(name: str, settings: Settings) -> DetectMethod:
@@ -112,13 +128,13 @@ def make(name: str, settings: Settings) -> DetectMethod:
 
 
 def tune_specs(
-    study: Study, inputs: str, configs: Mapping[str, list[Settings]], field: Sequence[Contender]
+    study: Study, inputs: str, tried: Mapping[str, list[Settings]], field: Sequence[Contender]
 ) -> list[TrialSpec]:
     """Give one trial a configuration, on the tuning seed."""
     return [
         TrialSpec(study.hash, inputs, contender, "tune", TUNING_SEED, 0 if contender.dictionary else None, settings)
         for contender in field
-        for settings in configs[contender.name]
+        for settings in tried[contender.name]
     ]
 
 
@@ -130,7 +146,7 @@ def score_specs(
         TrialSpec(study.hash, inputs, contender, "score", seed, dictionary_seed, selected[contender.name])
         for contender in field
         if contender.name in selected
-        for seed in range(1, _seeds(study, contender) + 1)
+        for seed in range(1, study.trials.seeds + 1)
         for dictionary_seed in dictionary_seeds(study, contender)
     ]
 
@@ -157,16 +173,18 @@ def dictionary_seeds(study: Study, contender: Contender) -> tuple[int | None, ..
     return tuple(range(study.trials.dictionary_seeds)) if recipe.is_seeded else (0,)
 
 
-def _seeds(study: Study, contender: Contender) -> int:
-    return study.trials.seeds
-
-
 def _wanted(study: Study, method: str) -> int:
-    return int(study.methods.get(method, {}).get(_RESERVED, study.trials.configurations))
+    wanted = study.methods.get(method, {}).get(_RESERVED, study.trials.configurations)
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+        raise StudyError(
+            f"study: [methods.{method}] '{_RESERVED}' is {wanted!r}; expected a whole number from 1. To leave the method "
+            "out, name the others in trials.methods."
+        )
+    return wanted
 
 
 def _size(space: Mapping[str, tuple[Any, ...]]) -> int:
-    return int(np.prod([len(values) for values in space.values()], dtype=np.int64))
+    return math.prod(len(values) for values in space.values())
 
 
 def _level(
@@ -181,11 +199,20 @@ def _level(
         return
     totals = {side: sum(counts[c.name] for c in members) for side, members in sides.items()}
     smaller, larger = sorted(totals, key=lambda side: totals[side])
+    if totals[smaller] == totals[larger]:
+        return
     takers = [c for c in sides[smaller] if _RESERVED not in study.methods.get(c.method, {}) and c.family != "floor"]
     while totals[smaller] < totals[larger] and (open_ := [c for c in takers if counts[c.name] < _size(spaces[c.name])]):
         for contender in open_[: totals[larger] - totals[smaller]]:
             counts[contender.name] += 1
             totals[smaller] += 1
+    if totals[smaller] < len(sides[larger]):
+        raise StudyError(
+            f"The sides cannot tune over equally many configurations: the {smaller} side has no more than "
+            f"{totals[smaller]}, and the {len(sides[larger])} contenders of the {larger} side need one each. Let methods "
+            f"of the {smaller} side choose from more (more sites, poolings or values, a higher 'configurations'), or name "
+            "fewer methods in trials.methods."
+        )
     for contender in itertools.cycle(sides[larger]):
         if totals[larger] <= totals[smaller]:
             return
@@ -194,26 +221,22 @@ def _level(
             totals[larger] -= 1
 
 
-def _balanced(space: Mapping[str, tuple[Any, ...]], count: int, method: str) -> list[Settings]:
-    """Give `count` distinct configurations in which each value of each setting occurs about equally often.
+def _order(space: Mapping[str, tuple[Any, ...]], method: str) -> Iterator[Settings]:
+    """Give every configuration once, in an order of which any beginning holds each value about equally often.
 
-    The draw hangs on the method's name alone, so a method tunes over the same configurations on every dictionary.
+    Each setting goes through all its values in random order, again and again. The draw hangs on the names of method
+    and setting alone: neither the dictionary nor the count nor the choices for another setting move it.
     """
-    chance = stream("configurations", method, count)
-    everything = _size(space)
-    if count >= everything:
-        return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
-    chosen: dict[str, Settings] = {}
-    while len(chosen) < count:
-        columns = [_spread(values, count, chance) for values in space.values()]
-        for row in zip(*columns, strict=True):
-            if len(chosen) < count:
-                settings = dict(zip(space, row, strict=True))
-                chosen.setdefault(repr(settings), settings)
-    return list(chosen.values())
+    columns = [_rounds(values, method, name) for name, values in space.items()]
+    seen: set[str] = set()
+    while len(seen) < _size(space):
+        settings = dict(zip(space, (next(column) for column in columns), strict=True))
+        if (name := repr(settings)) not in seen:
+            seen.add(name)
+            yield settings
 
 
-def _spread(values: tuple[Any, ...], count: int, chance: np.random.Generator) -> list[Any]:
-    rounds = -(-count // len(values))
-    order = [values[index] for _ in range(rounds) for index in chance.permutation(len(values))]
-    return [order[index] for index in chance.permutation(len(order))[:count]] if len(values) < count else order[:count]
+def _rounds(values: Sequence[Any], method: str, setting: str) -> Iterator[Any]:
+    chance = stream("configurations", method, setting)
+    while True:
+        yield from (values[place] for place in chance.permutation(len(values)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from fairfight.dictionaries.contract import Card, Recipe, TokenSource
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.pooled import is_pooled, pool_codes
 from fairfight.dictionaries.train import train
-from fairfight.errors import StudyError, nearest
+from fairfight.errors import PluginError
 from fairfight.models.load import Model
 from fairfight.study import Study
 from fairfight.trials.context import Context, Job, Setup
+from fairfight.trials.plugins import check_parts, made
 
 
 def cache_folder() -> Path:
@@ -30,49 +30,32 @@ def task_of(study: Study) -> Any:
     """Give the study's task with its settings.
 
     Raises:
+        PluginError: the task lacks a part of its contract, or is one of another contest.
         StudyError: a setting that the task does not have (the nearest name is given), or of another type.
     """
-    return _made(registry.load("tasks", study.task.name), study.task.settings, "task.settings")
+    task = registry.load("tasks", study.task.name)
+    parts = ("contest", "collection", "unlabelled")
+    check_parts(task, f"The task '{study.task.name}'", parts, "`DetectTask` in fairfight/contests/detect.py")
+    if task.contest != "detect":
+        raise PluginError(
+            f"The task '{study.task.name}' is for the contest '{task.contest}', but `fairfight run` plays 'detect'. "
+            "Choose another: `fairfight list tasks` shows them."
+        )
+    return made(task, study.task.settings, "task.settings")
 
 
 def recipe_of(study: Study, dictionary: str) -> Recipe:
     """Give the recipe of one of the study's dictionaries.
 
     Raises:
+        PluginError: there is no such kind, or it lacks a part of its contract.
         StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
     """
     section = study.dictionaries[dictionary]
-    return _made(registry.load("kinds", section.kind), section.recipe, f"dictionaries.{dictionary}.recipe")
-
-
-def _made(plugin: Any, settings: Mapping[str, Any], where: str) -> Any:
-    known = _fields(plugin)
-    for key, value in settings.items():
-        if key not in known:
-            names = sorted(known)
-            raise StudyError(
-                f"study: [{where}] has no key '{key}'; known keys: {', '.join(names)}.{nearest(key, names)}"
-            )
-        _check_type(known[key], value, where)
-    return plugin(**settings)
-
-
-def _fields(plugin: Any) -> dict[str, Field[Any]]:
-    return {own.name: own for own in fields(plugin)} if is_dataclass(plugin) else {}
-
-
-def _check_type(own: Field[Any], value: Any, where: str) -> None:
-    """Refuse a value of another type than a plain default; other fields are their class's own to check."""
-    expected = type(own.default) if own.default is not MISSING else own.default_factory
-    if expected not in (bool, int, float, str, list, dict) or str(own.type).split("[")[0] != expected.__name__:
-        return
-    is_whole_for_float = expected is float and type(value) is int
-    if type(value) is not expected and not is_whole_for_float:
-        default = f", such as {own.default!r}" if own.default is not MISSING else ""
-        raise StudyError(
-            f"study: [{where}] '{own.name}' is {value!r} ({type(value).__name__}); expected {expected.__name__}{default}. "
-            "Change it and run again."
-        )
+    kind = registry.load("kinds", section.kind)
+    parts = ("is_seeded", "train", "restore")
+    check_parts(kind, f"The kind '{section.kind}'", parts, "`Recipe` in fairfight/dictionaries/contract.py")
+    return made(kind, section.recipe, f"dictionaries.{dictionary}.recipe")
 
 
 def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import platform
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,9 +19,9 @@ from fairfight.contests.examples import Collection
 from fairfight.dictionaries.contract import Card
 from fairfight.errors import DiskFullError, FairfightError
 from fairfight.ledger import Ledger
-from fairfight.meter import Clock, release_memory
+from fairfight.meter import Clock, Meter, release_memory
 from fairfight.models.load import load
-from fairfight.records import Contender, Cost, ExampleRow, ExampleTable, Failed, Trial, TrialSpec
+from fairfight.records import Contender, ExampleRow, ExampleTable, Failed, Scored, Trial, TrialSpec
 from fairfight.seeds import stream
 from fairfight.study import Study
 from fairfight.trials import plan
@@ -61,19 +62,19 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         DiskFullError: the disk is full; what was finished is whole and the same command goes on from there.
     """
     field = plan.contenders(study)
-    configs = plan.configurations(study, field)
+    configurations = plan.configurations(study, field)
     for name in study.dictionaries:
         recipe_of(study, name)
     collection, corpus = collect(study)
     ledger = Ledger(run_folder(study))
     model = load(study.model.name, allow_remote_code=study.model.allow_remote_code)
-    watcher.expects(estimate(study, field, configs, collection, corpus, model, len(ledger.keys())))
+    watcher.expects(estimate(study, field, configurations, collection, corpus, model, len(ledger.keys())))
     setup = set_up(study, model, collection, corpus, _harvest_progress(watcher))
     del model
     release_memory()
     engine = LocalEngine(study.trials.workers, _open, (setup,))
     try:
-        return _play_all(setup, field, configs, ledger, engine, watcher, retries_failed=retries_failed)
+        return _play_all(setup, field, configurations, ledger, engine, watcher, retries_failed=retries_failed)
     finally:
         engine.close()
 
@@ -86,7 +87,7 @@ def run_folder(study: Study) -> Path:
 def _play_all(
     setup: Setup,
     field: list[Contender],
-    configs: Any,
+    configurations: Mapping[str, list[plan.Settings]],
     ledger: Ledger,
     engine: LocalEngine,
     watcher: Watcher,
@@ -94,12 +95,13 @@ def _play_all(
     retries_failed: bool,
 ) -> Finished:
     study, context = setup.study, Context(setup)
-    ledger.write_examples(example_table(context, setup.collection))
+    examples = example_table(context, setup.collection)
+    ledger.write_examples(examples)
     stage = _Stage(ledger, engine, watcher, retries_failed)
 
     every_site = dict.fromkeys(study.dictionaries, study.activations.sites)
     cards = stage.prepare("dictionaries to tune on", context, jobs(study, range(1), every_site))
-    tuned = stage.play("tuning", plan.tune_specs(study, setup.inputs, configs, field))
+    tuned = stage.play("tuning", plan.tune_specs(study, setup.inputs, configurations, field))
     selected = select(tuned)
 
     chosen_sites = _sites_in_use(field, selected)
@@ -110,7 +112,7 @@ def _play_all(
     curves = stage.play("score against k", plan.curve_specs(study, setup.inputs, selected, field))
 
     trials = [*tuned, *scored, *curves]
-    ledger.write_run(_about(context, field, configs, selected, cards, trials))
+    ledger.write_run(_about(context, field, configurations, selected, cards, trials, examples))
     return Finished(ledger, stage.played, sum(not trial.is_scored for trial in trials))
 
 
@@ -134,18 +136,23 @@ class _Stage:
         return done
 
     def play(self, name: str, specs: Sequence[TrialSpec]) -> list[Trial]:
-        """Play the trials that are not in the ledger yet."""
+        """Play the trials that are not in the ledger yet; give all, without their examples' scores."""
         there = self._ledger.keys()
-        known = {spec.key: self._ledger.read(spec.key) for spec in specs if spec.key in there}
+        known = {spec.key: _outline(self._ledger.read(spec.key)) for spec in specs if spec.key in there}
         missing = [s for s in specs if s.key not in known or (self._retries and not known[s.key].is_scored)]
         if missing:
             self._watcher.starts(name, len(missing))
         for trial in self._engine.run(play_trial, missing):
             self._ledger.write(trial)
-            known[trial.spec.key] = trial
+            known[trial.spec.key] = _outline(trial)
             self.played += 1
             self._watcher.advances(1)
         return [known[spec.key] for spec in specs]
+
+
+def _outline(trial: Trial) -> Trial:
+    """Leave out the scores of single examples: the ledger holds them, and thousands of trials would fill memory."""
+    return replace(trial, outcome=replace(trial.outcome, scores={})) if isinstance(trial.outcome, Scored) else trial
 
 
 _CONTEXT: Context | None = None
@@ -183,13 +190,17 @@ def play_trial(spec: TrialSpec) -> Trial:
 
 
 def trial_of(spec: TrialSpec, context: Context) -> Trial:
-    """Play one trial. The one place where a failure is caught: it is a record, not the end of the run."""
-    clock = Clock()
+    """Play one trial. The one place where a failure is caught: it is a record, not the end of the run.
+
+    What a failed trial spent until then was spent, and stands in its record.
+    """
+    clock, meter = Clock(), Meter()
     try:
         method = plan.make(spec.contender.method, spec.settings)
         subject = context.subject(spec.contender.dictionary, spec.dictionary_seed)
         chance = stream("fit", spec.contender.method, spec.seed, spec.dictionary_seed or 0)
-        played = play(method, context.split(spec.seed), subject, chance, is_sealed=spec.purpose == "tune")
+        is_sealed = spec.purpose == "tune"
+        played = play(method, context.split(spec.seed), subject, chance, is_sealed=is_sealed, meter=meter)
         return Trial(spec, played.scored, played.cost, clock.machine())
     except DiskFullError:
         raise
@@ -197,7 +208,7 @@ def trial_of(spec: TrialSpec, context: Context) -> Trial:
         failed = Failed(
             type(error).__name__, str(error), traceback.format_exc() if not isinstance(error, FairfightError) else ""
         )
-        return Trial(spec, failed, Cost(), clock.machine())
+        return Trial(spec, failed, meter.cost(), clock.machine())
 
 
 def example_table(context: Context, collection: Collection) -> ExampleTable:
@@ -223,28 +234,33 @@ def _sites_in_use(field: list[Contender], selected: dict[str, plan.Settings]) ->
 def _about(
     context: Context,
     field: list[Contender],
-    configs: Any,
+    configurations: Mapping[str, list[plan.Settings]],
     selected: dict[str, plan.Settings],
     cards: dict[Job, Card],
     trials: list[Trial],
+    examples: ExampleTable,
 ) -> dict[str, Any]:
     study, setup = context.study, context.setup
-    sizes = {name: len(ids) for name, ids in example_table(context, setup.collection).order["1"].items()}
     return {
         "study": study.model_dump(mode="json"),
         "hash": study.hash,
         "inputs": setup.inputs,
         "selected": selected,
-        "configurations": {contender.name: len(configs[contender.name]) for contender in field},
+        "configurations": {contender.name: len(configurations[contender.name]) for contender in field},
         "configurations_a_side": {
-            side: sum(len(configs[c.name]) for c in field if c.side == side) for side in ("dictionary", "baseline")
+            side: sum(len(configurations[c.name]) for c in field if c.side == side)
+            for side in ("dictionary", "baseline")
         },
         "missing_families": plan.missing_families(field),
         "dictionaries": [
             {"name": job.dictionary, "role": study.dictionaries[job.dictionary].role, **card.to_json()}
             for job, card in sorted(cards.items())
         ],
-        "counts": {"texts": len(setup.collection.examples), "train": len(context.split(1).train), "sets": sizes},
+        "counts": {
+            "texts": len(setup.collection.examples),
+            "train": len(context.split(1).train),
+            "sets": {name: len(ids) for name, ids in examples.order["1"].items()},
+        },
         "truncated": {site: store.truncated for site, store in context.activations.items()},
         "tokens": {site: int(store.token_counts.sum()) for site, store in context.activations.items()},
         "trials": sorted(t.spec.key for t in trials),

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from fairfight.errors import WorkerDiedError
 from fairfight.meter import release_memory
 
 Task = TypeVar("Task")
@@ -39,7 +41,11 @@ class LocalEngine:
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        """Give results as they finish; tasks are started in their order."""
+        """Give results as they finish; tasks are started in their order.
+
+        Raises:
+            WorkerDiedError: a process was killed, most often for want of memory.
+        """
         if not tasks:
             return
         # Processes start while tasks are handed over, and read these variables when they start.
@@ -55,6 +61,12 @@ class LocalEngine:
         try:
             for future in as_completed(waiting):
                 yield future.result()
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise WorkerDiedError(
+                "A worker process died in the middle of its work, most often because memory ran out; it should have given "
+                "its result. What was finished is kept: run the same command again, with fewer processes (--workers 1)."
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()

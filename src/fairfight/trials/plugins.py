@@ -1,0 +1,77 @@
+"""Plug-ins as a study uses them, checked before anything runs: the parts of their contract, the settings they get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from fairfight.errors import PluginError, StudyError, nearest
+
+
+def check_parts(plugin: Any, what: str, parts: Iterable[str], contract: str) -> None:
+    """Raise PluginError unless a plug-in has these parts; `contract` is where they are described."""
+    if absent := [part for part in parts if not hasattr(plugin, part)]:
+        raise PluginError(f"{what} lacks {', '.join(absent)}. Add what {contract} describes.")
+
+
+def made(plugin: Any, settings: Mapping[str, Any], where: str) -> Any:
+    """Give the plug-in with these settings; `where` is their table in the study.
+
+    Raises:
+        StudyError: a setting that the plug-in does not have (the nearest name is given), or of another type.
+    """
+    for key, value in settings.items():
+        check_name(key, names_of(plugin), where)
+        check_value(plugin, key, value, where)
+    return plugin(**settings)
+
+
+def names_of(plugin: Any) -> list[str]:
+    """Give the names of a plug-in's settings."""
+    return sorted(own.name for own in fields(plugin)) if is_dataclass(plugin) else []
+
+
+def check_name(key: str, known: Collection[str], where: str) -> None:
+    """Raise StudyError unless `key` is one of the known settings; the nearest of them is given."""
+    if key not in known:
+        raise StudyError(
+            f"study: [{where}] has no key '{key}'; known keys: {', '.join(sorted(known))}.{nearest(key, known)}"
+        )
+
+
+def check_value(plugin: Any, key: str, value: Any, where: str) -> None:
+    """Raise StudyError where a value is of another type than the field says (whole numbers do for floats), or NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise StudyError(f"study: [{where}] '{key}' is {value!r}; a finite number was expected. Change it and run again.")
+    hint = _hints(plugin).get(key, Any)
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        default = next((own.default for own in fields(plugin) if own.name == key), None)
+        example = f", such as {default!r}" if isinstance(default, bool | int | float | str) else ""
+        raise StudyError(
+            f"study: [{where}] '{key}' is {value!r} ({type(value).__name__}); expected {_in_words(hint)}{example}. "
+            "Change it and run again."
+        ) from None
+    except PydanticUserError:
+        return  # A type of the plug-in's own: its class checks it.
+
+
+@cache
+def _hints(plugin: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(plugin)
+    except NameError:
+        return {}  # Names that only a type checker sees.
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(repr(value) for value in get_args(hint))}"
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
