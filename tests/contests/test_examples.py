@@ -39,6 +39,14 @@ def test_a_duplicate_text_across_splits_is_refused_whatever_its_spaces_and_capit
         admit(collection(Example("x", "Development  TEXT 0 of class 0", 0, "x", "test")))
 
 
+def test_a_duplicate_text_that_a_split_could_part_is_refused():
+    twice = Example("x", "development  TEXT 0 of class 0", 0, "x", "development")
+    with pytest.raises(LeakError, match=r"'x' and 'development0' are the same text .* one cluster"):
+        admit(collection(twice))
+    admit(collection(replace(twice, cluster="development0")))
+    admit(collection(replace(twice, text="test text 0 of class 0", set="test")))
+
+
 def test_one_text_with_two_labels_is_refused():
     with pytest.raises(LeakError, match="different labels"):
         admit(collection(Example("x", "test text 0 of class 0", 1, "x", "test")))

@@ -86,6 +86,9 @@ def test_twins_have_one_form():
         assert abs(len(pair.harmful.split()) - len(pair.benign.split())) <= 2, pair
         ends = {text[-1] if not text[-1].isalnum() else "" for text in (pair.harmful, pair.benign)}
         assert len(ends) == 1, pair
+    first_word = [pair.harmful.split()[0] != pair.benign.split()[0] for pair in base_pairs()]
+    capitals = [sum(map(str.isupper, pair.harmful)) != sum(map(str.isupper, pair.benign)) for pair in base_pairs()]
+    assert (sum(first_word), sum(capitals)) == (77, 54), "the card says how many"
     signed = [len(pair.harmful) - len(pair.benign) for pair in base_pairs()]
     assert abs(np.mean(signed)) < 1
 

@@ -1,13 +1,16 @@
 """The user's own files: JSONL, CSV and Parquet, with clear errors."""
 
+import csv
 import json
+import sys
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
 from fairfight.contests.examples import admit
-from fairfight.errors import DataError, LabelError, StudyError
+from fairfight.errors import DataError, InputError, LabelError, StudyError
 from fairfight.tasks.harmful_intent import HarmfulIntent
 from fairfight.tasks.labelled_texts import LabelledTexts
 
@@ -67,6 +70,8 @@ def test_templates_wrap_both_classes_of_a_set(tmp_path):
         (b'{"words": "a", "label": 1}', DataError, "no column 'text'"),
         (b'{"text": "a", "label": 1', DataError, "line 1 is not JSON"),
         (b'["a", 1]', DataError, "line 1 is a list"),
+        (b'{"text": null, "label": 1}', DataError, r"row 0:0: the text is None .NoneType.; expected a string"),
+        (b'{"text": 7, "label": 1}', DataError, "the text is 7 .int."),
         (b'{"text": "caf\xe9", "label": 1}', DataError, "not UTF-8 .byte 13"),
     ],
 )
@@ -104,3 +109,41 @@ def test_a_wrong_table_is_refused(file, words):
 def test_a_study_without_a_test_set_is_refused(tmp_path):
     with pytest.raises(DataError, match="hold no test set"):
         LabelledTexts(files=[{"path": write(tmp_path, "jsonl", ROWS[:6])}]).collection()
+
+
+def test_duplicates_without_a_cluster_share_one(tmp_path):
+    rows = [{"text": text, "label": 1, "set": "test"} for text in ("One text.", "one  TEXT.", "Another.")]
+    first, second, other = LabelledTexts(files=[{"path": write(tmp_path, "jsonl", rows)}]).collection().examples
+    assert first.cluster == second.cluster != other.cluster
+
+
+def test_csv_keeps_line_breaks_and_long_texts(tmp_path):
+    long = "word " * 40_000
+    file = tmp_path / "texts.csv"
+    with file.open("w", newline="", encoding="utf-8") as open_file:
+        csv.writer(open_file).writerows([["text", "label", "set"], ["a\r\nb\nc", 1, "test"], [long, 0, "test"]])
+    assert [e.text for e in LabelledTexts(files=[{"path": str(file)}]).collection().examples] == ["a\r\nb\nc", long]
+    assert csv.field_size_limit() == 131_072
+
+
+def test_what_is_not_csv_or_parquet_is_refused(tmp_path):
+    (tmp_path / "bad.csv").write_text('text,label\n"a" b,1\n')
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 but nothing more")
+    for name, words in (("bad.csv", "bad.csv is not CSV"), ("bad.parquet", "bad.parquet cannot be read as Parquet")):
+        with pytest.raises(DataError, match=words):
+            LabelledTexts(files=[{"path": str(tmp_path / name)}]).collection()
+
+
+def test_a_data_set_that_cannot_be_loaded_is_refused_with_the_reason(monkeypatch):
+    def unreachable(name, revision, split):
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
+    with pytest.raises(DataError, match=r"'org/name@abc', split 'train', cannot be loaded .ConnectionError: no route"):
+        LabelledTexts(files=[{"dataset": "org/name@abc"}]).collection()
+
+
+def test_the_package_for_data_sets_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r"fairfight\[data\]"):
+        LabelledTexts(files=[{"dataset": "org/name@abc"}]).collection()

@@ -89,7 +89,8 @@ def admit(collection: Collection) -> Collection:
     Raises:
         LabelError: a label is not 0 or 1.
         EmptyClassError: a set lacks positives or negatives.
-        LeakError: a text stands in `development` and in a test set, or with both labels, or a cluster or group does.
+        LeakError: a text stands in `development` and in a test set, or with both labels, or in two groups of
+            `development`, which a split may part; or a cluster or group stands on both sides.
         DataError: no examples, an empty text, a repeated id, or an unknown set.
     """
     if not collection.examples:
@@ -129,12 +130,17 @@ def _check_classes(name: str, labels: list[int]) -> None:
             )
 
 
+def folded(text: str) -> str:
+    """Give a text as duplicates are told by: without regard to spaces and capitals."""
+    return " ".join(text.split()).casefold()
+
+
 def _check_leaks(examples: Iterable[Example]) -> None:
     text_at: dict[str, Example] = {}
     side_at: dict[str, Example] = {}
     for example in examples:
         is_test = example.set != DEVELOPMENT
-        same = text_at.setdefault(" ".join(example.text.split()).casefold(), example)
+        same = text_at.setdefault(folded(example.text), example)
         if (same.set != DEVELOPMENT) != is_test:
             raise LeakError(
                 f"Duplicate text across splits: '{example.id}' ({example.set}) and '{same.id}' ({same.set}) are the same text "
@@ -142,6 +148,11 @@ def _check_leaks(examples: Iterable[Example]) -> None:
             )
         if same.label != example.label:
             raise LeakError(f"'{example.id}' and '{same.id}' are the same text with different labels. Keep one.")
+        if not is_test and same.side_key != example.side_key:
+            raise LeakError(
+                f"'{example.id}' and '{same.id}' are the same text ({example.text[:60]!r}) in the clusters "
+                f"'{same.side_key}' and '{example.side_key}', which a split may part. Keep one, or give both one cluster."
+            )
         for key in (f"cluster {example.cluster}", f"group {example.side_key}"):
             first = side_at.setdefault(key, example)
             if (first.set != DEVELOPMENT) != is_test:

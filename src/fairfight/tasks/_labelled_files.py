@@ -1,12 +1,13 @@
 """Labelled texts from files: JSONL, CSV, Parquet, or a Hugging Face data set by id and revision.
 
 A row has a text and a label, perhaps a cluster and a set; what a file lacks as a column may be given for the whole
-file. A text without a cluster is a cluster of its own.
+file. A text without a cluster is a cluster of its own, together with its duplicates.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from fairfight.contests.examples import DEVELOPMENT, Collection, Example
+from fairfight.contests.examples import DEVELOPMENT, Collection, Example, folded
 from fairfight.errors import DataError, InputError, LabelError, StudyError, nearest
+from fairfight.records import content_hash
 from fairfight.seeds import stream
 
 
@@ -114,13 +116,20 @@ def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
         raise DataError(
             f"{source.source} has no column '{source.text}' (row {key}); it has {', '.join(row)}. Name the text's column by `text = ...`."
         )
+    text = row[source.text]
+    if not isinstance(text, str):
+        raise DataError(
+            f"{source.source}, row {key}: the text is {text!r} ({type(text).__name__}); expected a string. Mend or remove the row."
+        )
     label = source.label if isinstance(source.label, int) else row.get(source.label)
     name = source.set or str(row.get("set") or DEVELOPMENT)
     return Example(
         id=f"{name}/{key}",
-        text=str(row[source.text]),
+        text=text,
         label=_label(label, source, key),
-        cluster=str(row[source.cluster]) if row.get(source.cluster) not in (None, "") else f"{source.source}:{key}",
+        cluster=str(row[source.cluster])
+        if row.get(source.cluster) not in (None, "")
+        else f"text {content_hash(folded(text))[:24]}",
         set=name,
         tags={tag: str(row[tag]) for tag in ("category", "jailbreak") if row.get(tag)},
     )
@@ -193,15 +202,27 @@ def _jsonl_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    yield from csv.DictReader(_text_of(file).splitlines(keepends=True))
+    text = _text_of(file)
+    # A prompt may be longer than the 128 KiB that the module allows a field unless it is told otherwise.
+    limit = csv.field_size_limit(max(len(text), 131_072))
+    try:
+        yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    except csv.Error as error:
+        raise DataError(f"{file} is not CSV: {error}. Quote fields that hold commas, quotes or line breaks.") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     try:
+        import pyarrow as pa
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise InputError("Reading Parquet needs pyarrow: pip install 'fairfight[data]'.") from error
-    yield from parquet.read_table(file).to_pylist()
+    try:
+        yield from parquet.read_table(file).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} cannot be read as Parquet: {error} Write it again.") from error
 
 
 def _dataset_rows(source: TextFile) -> Iterator[Mapping[str, Any]]:
@@ -212,4 +233,11 @@ def _dataset_rows(source: TextFile) -> Iterator[Mapping[str, Any]]:
             "Hugging Face data sets need the package `datasets`: pip install 'fairfight[data]'."
         ) from error
     name, _, revision = source.dataset.partition("@")
-    yield from load_dataset(name, revision=revision, split=source.split)
+    try:
+        rows = load_dataset(name, revision=revision, split=source.split)
+    except Exception as error:  # The package lets through what its many back ends raise.
+        raise DataError(
+            f"The data set '{source.dataset}', split '{source.split}', cannot be loaded ({type(error).__name__}: {error}). "
+            "Check its name, revision and split, and that the hub can be reached; or give a file by `path`."
+        ) from error
+    yield from rows

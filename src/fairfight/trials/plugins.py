@@ -48,7 +48,9 @@ def check_name(key: str, known: Collection[str], where: str) -> None:
 def check_value(plugin: Any, key: str, value: Any, where: str) -> None:
     """Raise StudyError where a value is of another type than the field says (whole numbers do for floats), or NaN."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise StudyError(f"study: [{where}] '{key}' is {value!r}; a finite number was expected. Change it and run again.")
+        raise StudyError(
+            f"study: [{where}] '{key}' is {value!r}; a finite number was expected. Change it and run again."
+        )
     hint = _hints(plugin).get(key, Any)
     try:
         TypeAdapter(hint).validate_python(value, strict=True)
