@@ -17,6 +17,8 @@ from fairfight.records import Contender, Cost, ExampleRow, ExampleTable, Failed,
 from fairfight.study import Study, study_from
 
 TEST_SETS = ("in_distribution", "unseen_families")
+KINDS = ("kmeans", "random", "pca", "neurons")
+"""Dictionaries of these names are of these kinds; others are TopK SAEs."""
 FAMILIES = ("persona", "fiction", "")
 
 
@@ -69,7 +71,7 @@ class World:
         """Give the study that would plan such a ledger."""
         names = {s.contender.dictionary: s.contender.side for s in self.skills if s.contender.dictionary}
         roles = {"dictionary": "contestant", "rival": "rival", "control": "control"}
-        kinds = {name: {"kind": "topk", "role": roles[side]} for name, side in names.items()}
+        kinds = {name: {"kind": name if name in KINDS else "topk", "role": roles[side]} for name, side in names.items()}
         return study_from(
             {
                 "name": "planted",

@@ -71,6 +71,32 @@ def test_judging_prints_both_tables(call, ledger):
     assert "Verdict" in out
 
 
+def test_judging_prints_what_belongs_beside_the_tables(call, ledger):
+    _, out, _ = call("judge", ledger.folder)
+    said = " ".join(out.split())
+    for words in (
+        "Reconstruction gap",
+        "Is the dictionary necessary? Yes",
+        "The TPR is at a false positive rate of 5 %",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize("command", ["judge", "report"])
+def test_judging_shows_progress_unless_json_is_asked_for(call, ledger, command):
+    assert "verdict: 1/1" in call(command, ledger.folder)[2]
+    assert call(command, ledger.folder, "--json")[2] == ""
+
+
+@pytest.mark.parametrize("command", ["judge", "report"])
+def test_an_unfinished_run_says_how_to_finish_it(call, planted, tmp_path, command):
+    ledger = planted.build(tmp_path, planted.World(seeds=1, clusters=4))
+    (tmp_path / "run.json").unlink()
+    code, out, err = call(command, tmp_path)
+    assert (code, out) == (2, "")
+    assert f"an unfinished run: it holds {len(ledger.keys())} trials" in " ".join(err.split())
+
+
 def test_the_report_is_written_beside_the_ledger(call, ledger):
     code, out, _ = call("report", ledger.folder, "--json")
     assert code == 0

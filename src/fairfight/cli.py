@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -19,7 +20,6 @@ from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
     from fairfight.ledger import Ledger
-    from fairfight.study import Study
     from fairfight.trials.estimate import Estimate
 
 app = typer.Typer(
@@ -58,11 +58,9 @@ def run(
 def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: AsJson = False) -> None:
     """Say who wins: the verdict on each question of a run."""
     from fairfight.ledger import Ledger
-    from fairfight.verdict.decide import judge_all
 
     ledger = Ledger(run_folder)
-    ledger.run()
-    verdicts = judge_all(ledger)
+    verdicts = _judged(ledger, is_quiet=as_json)
     if as_json:
         _print_json({"run": str(run_folder), "verdicts": [verdict.to_json() for verdict in verdicts]})
     else:
@@ -80,17 +78,15 @@ def report(
     """Write a run's `report.html`, one file that needs no network; or print its scores."""
     from fairfight.ledger import Ledger
     from fairfight.report.tables import markdown_scores, scores_json
-    from fairfight.verdict.decide import judge_all
 
     ledger = Ledger(run_folder)
-    ledger.run()
     if scores:
         if as_json:
             _print_json({"run": str(run_folder), "scores": scores_json(ledger)})
         else:
             typer.echo(markdown_scores(ledger))
         return
-    file = _write_report(ledger, judge_all(ledger))
+    file = _write_report(ledger, _judged(ledger, is_quiet=as_json))
     _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
 
 
@@ -160,17 +156,14 @@ def main() -> None:
 def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None) -> None:
     from fairfight.study import read_study
     from fairfight.trials.run import run as play
-    from fairfight.verdict.decide import judge_all
 
     start = time.perf_counter()
     study = read_study(file)
     if workers is not None:
         study = study.model_copy(update={"trials": study.trials.model_copy(update={"workers": workers})})
-    with _Bars(study, is_quiet=as_json) as bars:
+    with _Bars(f"{study.name} ({study.trials.workers} processes)", is_quiet=as_json) as bars:
         finished = play(study, bars, retries_failed=retries_failed)
-        bars.starts("verdict", len(study.questions))
-        verdicts = judge_all(finished.ledger)
-        bars.advances(len(study.questions))
+    verdicts = _judged(finished.ledger, is_quiet=as_json)
     page = _write_report(finished.ledger, verdicts)
     seconds = round(time.perf_counter() - start, 1)
     if as_json:
@@ -193,11 +186,29 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
         raise typer.Exit(1)
 
 
+def _judged(ledger: Ledger, *, is_quiet: bool) -> list[Any]:
+    from fairfight.verdict.decide import verdicts
+
+    found = []
+    with _Bars("verdict", is_quiet=is_quiet) as bars:
+        if questions := ledger.run()["study"].get("questions", ()):
+            bars.starts("verdict", len(questions))
+        for verdict in verdicts(ledger):
+            found.append(verdict)
+            bars.advances(1)
+    return found
+
+
 def _show(ledger: Ledger, verdicts: list[Any]) -> None:
     from fairfight.report.tables import score_table, verdict_table
+    from fairfight.report.wording import headline, notes
 
     out.print(score_table(ledger))
     out.print(verdict_table(verdicts))
+    for place, verdict in enumerate(verdicts):
+        out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
+        for note in notes(verdict, shows_gaps=place == 0):
+            out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
     truncated = ledger.run().get("truncated", {})
     if any(truncated.values()):
         out.print(
@@ -245,8 +256,8 @@ def _print_json(content: Any) -> None:
 class _Bars:
     """Progress on the terminal, or plain lines where there is none; nothing at all with `--json`."""
 
-    def __init__(self, study: Study, *, is_quiet: bool) -> None:
-        self._study = study
+    def __init__(self, title: str, *, is_quiet: bool) -> None:
+        self._title = title
         self._is_quiet = is_quiet
         self._is_plain = not err.is_terminal
         columns = (
@@ -271,8 +282,8 @@ class _Bars:
         """Say what is ahead."""
         done = f", {estimate.trials_done} of them done" if estimate.trials_done else ""
         self._say(
-            f"{self._study.name}: {estimate.trials} trials{done}, {estimate.dictionaries} dictionaries, {estimate.tokens:,} tokens; "
-            f"about {max(1, round(estimate.seconds / 60))} min from nothing on this machine ({self._study.trials.workers} processes)."
+            f"{self._title}: {estimate.trials} trials{done}, {estimate.dictionaries} dictionaries, {estimate.tokens:,} tokens; "
+            f"about {max(1, round(estimate.seconds / 60))} min from nothing on this machine."
         )
 
     def starts(self, stage: str, total: int) -> None:

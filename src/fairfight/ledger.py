@@ -78,7 +78,10 @@ class Ledger:
         """
         if not (self.folder / "run.json").is_file():
             raise InputError(
-                f"{self.folder} is not a run: it holds no run.json. Give the folder that `fairfight run` printed."
+                f"{self.folder} is an unfinished run: it holds {len(self.keys())} trials and no run.json yet. Run the same "
+                "study again; it goes on from there, and judges at the end."
+                if self.keys()
+                else f"{self.folder} is not a run: it holds no run.json. Give the folder that `fairfight run` printed."
             )
         return read_json(self.folder / "run.json")
 

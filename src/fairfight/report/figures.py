@@ -24,11 +24,10 @@ _ROW_PIXELS = 19
 
 
 def dot_plot(found: Sequence[Standing], test_set: str, *, left: float) -> go.Figure:
-    """Give the scores of every complete contender on one test set, with intervals; the axis starts at `left`."""
-    complete = [own for own in found if not own.lacking]
+    """Give the scores of every contender on one test set, with intervals; the axis starts at `left`."""
     figure = go.Figure()
     for side in SIDES:
-        own = [standing for standing in complete if standing.contender.side == side]
+        own = [standing for standing in found if standing.contender.side == side]
         scores = [standing.sets[test_set] for standing in own]
         figure.add_scatter(
             x=[score.score for score in scores],
@@ -43,12 +42,12 @@ def dot_plot(found: Sequence[Standing], test_set: str, *, left: float) -> go.Fig
             },
             **_points(side, [f"{escape(s.name)}<br>{bracketed(s.sets[test_set])}" for s in own]),
         )
-    order = [escape(standing.name) for standing in complete][::-1]
+    order = [escape(standing.name) for standing in found][::-1]
     figure.update_yaxes(categoryorder="array", categoryarray=order, automargin=True, tickfont={"size": 11}, dtick=1)
-    figure.update_yaxes(range=[-0.7, len(complete) - 0.3])
+    figure.update_yaxes(range=[-0.7, len(found) - 0.3])
     figure.update_xaxes(range=[left, 1.02], title_text="AUROC", dtick=0.1, tickformat=".1f")
     figure.add_vline(x=0.5, line={"color": "#9aa0a6", "dash": "dot", "width": 1})
-    return _dressed(figure, height=66 + _ROW_PIXELS * len(complete))
+    return _dressed(figure, height=66 + _ROW_PIXELS * len(found))
 
 
 def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: Sequence[str]) -> go.Figure:
@@ -56,15 +55,14 @@ def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: S
 
     The shifted AUROC is the mean over all test sets but the first. `marked` contenders carry a ring.
     """
-    complete = [own for own in found if not own.lacking]
     figure = go.Figure()
-    lowest = min(min(own.sets[test_sets[0]].score, own.shifted(tuple(test_sets))) for own in complete)
+    lowest = min(min(own.sets[test_sets[0]].score, own.shifted(tuple(test_sets))) for own in found)
     edge = min(0.5, lowest) - 0.02
     figure.add_scatter(
         x=[edge, 1], y=[edge, 1], mode="lines", line={"color": "#9aa0a6", "dash": "dot"}, hoverinfo="skip"
     )
     for side in SIDES:
-        own = [standing for standing in complete if standing.contender.side == side]
+        own = [standing for standing in found if standing.contender.side == side]
         x = [standing.sets[test_sets[0]].score for standing in own]
         y = [standing.shifted(tuple(test_sets)) for standing in own]
         hover = [f"{escape(s.name)}<br>{number(a)} in, {number(b)} shifted" for s, a, b in zip(own, x, y, strict=True)]
@@ -80,9 +78,9 @@ def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
 
     `marked` contenders carry a ring.
     """
-    complete = [own for own in found if not own.lacking and own.flops > 0]
+    found = [own for own in found if own.flops > 0]
     figure = go.Figure()
-    front = pareto_front(complete)
+    front = pareto_front(found)
     figure.add_scatter(
         x=[own.flops for own in front],
         y=[own.sets[MACRO].score for own in front],
@@ -91,7 +89,7 @@ def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
         hoverinfo="skip",
     )
     for side in SIDES:
-        own = [standing for standing in complete if standing.contender.side == side]
+        own = [standing for standing in found if standing.contender.side == side]
         x, y = [standing.flops for standing in own], [standing.sets[MACRO].score for standing in own]
         hover = [f"{escape(s.name)}<br>{number(b)} at {flops(a)} FLOPs" for s, a, b in zip(own, x, y, strict=True)]
         figure.add_scatter(x=x, y=y, **_points(side, hover))

@@ -44,7 +44,7 @@ def render(ledger: Ledger, verdicts: Sequence[Verdict]) -> str:
         verdicts=verdicts,
         unjudged=_unjudged(roster, verdicts),
         plotly=Markup(get_plotlyjs()),
-        scores=score_rows(found, roster.test_sets),
+        scores=score_rows(roster, found),
         drawings=_drawings(roster, found, marked),
         marked=[f"{name} ({wording.SIDE_MARKS[roster.contenders[name].side]})" for name in marked],
         curves=_curve_divs(curves(roster)),
@@ -81,10 +81,9 @@ def _unjudged(roster: Roster, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _drawings(roster: Roster, found: Sequence[Standing], marked: Sequence[str]) -> dict[str, Any]:
-    complete = [own for own in found if not own.lacking]
-    if not complete:
+    if not found:
         return {}
-    left = min(0.5, *(own.sets[name].low for own in complete for name in roster.test_sets)) - 0.02
+    left = min(0.5, *(own.sets[name].low for own in found for name in roster.test_sets)) - 0.02
     return {
         "sets": {
             name: _div(figures.dot_plot(found, name, left=left), f"set-{place}")

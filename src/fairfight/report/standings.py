@@ -22,11 +22,11 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Standing:
-    """One contender over all of its scored trials."""
+    """One complete contender over all of its scored trials."""
 
     contender: Contender
     sets: Mapping[str, Interval]
-    """AUROC by test set, and `macro`; empty for a contender that lacks a scored seed."""
+    """AUROC by test set, and `macro`."""
     ranges: Mapping[str, Range]
     """Least and greatest AUROC of a single trial, by test set."""
     train: float
@@ -34,8 +34,6 @@ class Standing:
     flops: float
     """Mean cost of a trial: model passes, encoding, fitting, and the charged share of the dictionary's training."""
     trials: int
-    lacking: str = ""
-    """What an incomplete contender lacks; "" for a complete one."""
 
     @property
     def name(self) -> str:
@@ -53,7 +51,7 @@ def charged_flops(cost: Cost) -> float:
 
 
 def standings(roster: Roster, *, level: float = 0.95, replicates: int = 500) -> list[Standing]:
-    """Give every contender, by side and then by macro AUROC; incomplete ones last, without scores.
+    """Give every complete contender, by side and then by macro AUROC; `roster.incomplete` names the others.
 
     Intervals cross clusters and seeds as the verdict's do; they are of single scores, so two that overlap may still
     differ: the verdict's paired difference decides.
@@ -61,8 +59,7 @@ def standings(roster: Roster, *, level: float = 0.95, replicates: int = 500) -> 
     board = Board.of(roster, draw(roster, roster.test_sets, replicates, (roster.hash, "standings")))
     with threadpool_limits(limits=1, user_api="blas"):
         complete = [_standing(board, entry, level) for entry in roster.entries.values()]
-    complete.sort(key=lambda own: (SIDES.index(own.contender.side), -own.sets[MACRO].score, own.name))
-    return complete + [_incomplete(roster, name, why) for name, why in roster.incomplete.items()]
+    return sorted(complete, key=lambda own: (SIDES.index(own.contender.side), -own.sets[MACRO].score, own.name))
 
 
 def _standing(board: Board, entry: Entry, level: float) -> Standing:
@@ -80,11 +77,6 @@ def _standing(board: Board, entry: Entry, level: float) -> Standing:
 
 def _range(values: list[float]) -> Range:
     return min(values), max(values)
-
-
-def _incomplete(roster: Roster, name: str, why: str) -> Standing:
-    scored = [t for t in roster.trials if t.spec.contender.name == name and t.spec.purpose == "score" and t.is_scored]
-    return Standing(roster.contenders[name], {}, {}, 0.0, 0.0, 0.0, len(scored), lacking=why)
 
 
 @dataclass(frozen=True)

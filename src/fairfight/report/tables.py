@@ -45,10 +45,17 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     return _drawn(rows, title="Verdict", caption=_caption(verdicts))
 
 
-def score_rows(found: Sequence[Standing], test_sets: Sequence[str]) -> Rows:
-    """Give one row a contender: AUROC on validation, on each test set with its interval, the mean, and the cost."""
-    columns = ("method", "side", "validation", *test_sets, MACRO, "FLOPs")
-    return Rows(columns, tuple(_score_cells(own, test_sets) for own in found))
+def score_rows(roster: Roster, found: Sequence[Standing]) -> Rows:
+    """Give one row a contender: AUROC on validation, on each test set with its interval, the mean, and the cost.
+
+    Incomplete contenders stand last, with what they lack in place of scores.
+    """
+    columns = ("method", "side", "validation", *roster.test_sets, MACRO, "FLOPs")
+    blank = ("",) * (len(roster.test_sets) + 2)
+    incomplete = (
+        (name, roster.contenders[name].side, f"incomplete: {why}", *blank) for name, why in roster.incomplete.items()
+    )
+    return Rows(columns, (*(_score_cells(own, roster.test_sets) for own in found), *incomplete))
 
 
 def score_table(ledger: Ledger) -> Table:
@@ -63,7 +70,7 @@ def score_table(ledger: Ledger) -> Table:
         "and seeds resampled). FLOPs: mean of a trial, a tenth of the dictionary's training included."
     )
     caption = " ".join([caption, *limits(ledger.run())])
-    return _drawn(score_rows(standings(roster), roster.test_sets), title="Scores", caption=caption)
+    return _drawn(score_rows(roster, standings(roster)), title="Scores", caption=caption)
 
 
 def markdown(rows: Rows) -> str:
@@ -81,7 +88,7 @@ def markdown_scores(ledger: Ledger) -> str:
         InputError: the folder is no run, or holds no trial of its study.
     """
     roster = read_roster(ledger)
-    parts = [markdown(score_rows(standings(roster), roster.test_sets)), *limits(ledger.run())]
+    parts = [markdown(score_rows(roster, standings(roster))), *limits(ledger.run())]
     parts += [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
     if roster.incomplete:
         parts.append("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
@@ -95,13 +102,15 @@ def scores_json(ledger: Ledger) -> list[dict[str, Any]]:
         InputError: the folder is no run, or holds no trial of its study.
     """
     roster = read_roster(ledger)
-    return [_score_json(roster, own) for own in standings(roster)]
+    incomplete = [
+        {"method": name, "side": roster.contenders[name].side, "lacking": why}
+        for name, why in roster.incomplete.items()
+    ]
+    return [*(_score_json(roster, own) for own in standings(roster)), *incomplete]
 
 
 def _score_json(roster: Roster, own: Standing) -> dict[str, Any]:
     head: dict[str, Any] = {"method": own.name, "side": own.contender.side}
-    if own.lacking:
-        return {**head, "lacking": own.lacking}
     sets = {name: found._asdict() for name, found in own.sets.items()}
     for name in roster.test_sets:
         sets[name]["by_seed"] = dict(
@@ -152,8 +161,6 @@ def _cells(compared: Compared, own: SetVerdict) -> tuple[str, ...]:
 
 
 def _score_cells(own: Standing, test_sets: Sequence[str]) -> tuple[str, ...]:
-    if own.lacking:
-        return own.name, own.contender.side, f"incomplete: {own.lacking}", *("" for _ in test_sets), "", ""
     scores = (bracketed(own.sets[name]) for name in (*test_sets, MACRO))
     return own.name, own.contender.side, number(own.validation), *scores, flops(own.flops)
 

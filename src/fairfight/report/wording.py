@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairfight.records import Trial
@@ -87,15 +87,46 @@ def tied(name: str, ties: tuple[str, ...]) -> str:
 
 
 def necessity(verdict: Verdict) -> str:
-    """Give whether the challenger's own dictionary is needed, from its controls, or "" when there are none."""
-    if not verdict.controls:
+    """Give whether the challenger's own dictionary is needed, from its controls and rivals, or "" without any.
+
+    Yes needs a random control among them, and all of them beaten: whoever beats neurons alone has not shown that
+    training the dictionary was worth anything. Rivals are contestants too, and stand apart.
+    """
+    if not verdict.controls and not verdict.rivals:
         return ""
-    beaten = [own.defender for own in verdict.controls if own.macro.word == "wins"]
-    unbeaten = [own.defender for own in verdict.controls if own.macro.word != "wins"]
-    if not unbeaten:
-        return f"Yes, on the mean over test sets: {verdict.challenger} beats {', '.join(beaten)}."
-    also = f" It does beat {', '.join(beaten)}." if beaten else ""
-    return f"Not shown: {verdict.challenger} does not beat {', '.join(unbeaten)} on the mean over test sets.{also}"
+    beaten, unbeaten = _by_word(verdict.controls)
+    has_random = any(own.defender in verdict.random_controls for own in verdict.controls)
+    sentences = []
+    if unbeaten:
+        sentences.append(
+            f"Not shown: {verdict.challenger} does not beat {', '.join(unbeaten)} on the mean over test sets."
+        )
+        sentences += [f"It does beat {', '.join(beaten)}."] if beaten else []
+    elif has_random:
+        sentences.append(f"Yes, on the mean over test sets: {verdict.challenger} beats {', '.join(beaten)}.")
+    else:
+        sentences.append("Not shown: the method was not played on random directions.")
+        sentences += [f"It beats {', '.join(beaten)}."] if beaten else []
+    behind, level = _by_word(verdict.rivals)
+    sentences += [f"Rivals beaten under the same method: {', '.join(behind)}."] if behind else []
+    sentences += [f"Rivals not beaten under the same method: {', '.join(level)}."] if level else []
+    return " ".join(sentences)
+
+
+def _by_word(compared: Sequence[Compared]) -> tuple[list[str], list[str]]:
+    """Give the defenders that are beaten on the mean over test sets, and those that are not."""
+    beaten = [own.defender for own in compared if own.macro.word == "wins"]
+    return beaten, [own.defender for own in compared if own.macro.word != "wins"]
+
+
+def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
+    """Give what belongs beside a verdict on a terminal, a sentence or two each: ties, gaps, controls, warnings."""
+    found = [tied(verdict.challenger, verdict.challenger_ties), tied(verdict.defender, verdict.defender_ties)]
+    if shows_gaps and verdict.gaps:
+        found.append(f"Reconstruction gap (AUROC, mean over test sets): {' '.join(map(gap, verdict.gaps))}")
+    if needed := necessity(verdict):
+        found.append(f"Is the dictionary necessary? {needed}")
+    return [note for note in [*found, *verdict.warnings] if note]
 
 
 def gap(own: Compared) -> str:

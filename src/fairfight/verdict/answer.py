@@ -88,7 +88,11 @@ class Verdict:
     gaps: tuple[Compared, ...]
     """Probe on a contestant dictionary's reconstruction against the same probe on the activations, AUROC."""
     controls: tuple[Compared, ...]
-    """The challenger against the same method on other dictionaries: is this dictionary necessary?"""
+    """The challenger against the same method on control dictionaries: is this dictionary necessary?"""
+    rivals: tuple[Compared, ...]
+    """The challenger against the same method on rival dictionaries, such as k-means: contestants, not controls."""
+    random_controls: tuple[str, ...]
+    """Controls whose dictionary is random directions, of any method."""
     sizes: Mapping[str, SetSize]
     seeds: int
     dictionary_seeds: int

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from fairfight.study import Question
 from fairfight.verdict.answer import Compared
 from fairfight.verdict.roster import Roster
 from fairfight.verdict.tpr import LOOSE_FPR, OperatingPoint
@@ -12,13 +15,21 @@ SATURATED = 0.99
 """A defender's mean AUROC from which differences can hardly be seen."""
 FEW_CLUSTERS = 20
 FEW_SEEDS = 3
+"""Fewer split seeds, or fewer dictionary seeds, than this say little about how they differ."""
+CONTROLS = ("random", "pca", "neurons")
+"""Kinds of dictionary that a fair fight plays as controls."""
 
 
 def warnings_about(
-    roster: Roster, auroc: Compared, point: OperatingPoint | None, failed: tuple[str, ...], excluded: tuple[str, ...]
+    roster: Roster,
+    question: Question,
+    auroc: Compared,
+    point: OperatingPoint | None,
+    failed: tuple[str, ...],
+    excluded: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Give the warnings that belong to a verdict, each a sentence."""
-    found = []
+    found = list(_unfair_field(roster, question))
     for name, verdict in auroc.sets.items():
         if verdict.defender_score >= SATURATED:
             found.append(
@@ -28,18 +39,47 @@ def warnings_about(
     found += [_few_clusters(name, count) for name, count in _smallest_class(roster).items() if count < FEW_CLUSTERS]
     if len(roster.seeds) < FEW_SEEDS:
         found.append(f"Only {len(roster.seeds)} split seed(s) were scored: intervals hardly know how seeds differ.")
+    if len(seeds := _dictionary_seeds(roster, auroc)) in range(1, FEW_SEEDS):
+        found.append(
+            f"Only {len(seeds)} dictionary seed(s) were scored: intervals hardly know how dictionaries differ."
+        )
     if point is None:
         found.append("No calibration scores were kept, so no threshold and no TPR can be given.")
     elif point.fpr == LOOSE_FPR:
         found.append(f"The TPR is at a false positive rate of 5 %, not 1 %: {point.reason}.")
-    if families := roster.run.get("missing_families"):
-        lacking = ", ".join(families)
-        found.append(f"The field lacks baselines of these families: {lacking}. A win here is not a fair win.")
     if excluded:
         found.append(f"Left out of selection for want of scored seeds: {'; '.join(excluded)}.")
     if failed:
         found.append(f"{len(failed)} trial(s) failed; they are listed.")
     return tuple(found)
+
+
+def _unfair_field(roster: Roster, question: Question) -> Iterator[str]:
+    if families := roster.run.get("missing_families"):
+        yield f"The field lacks baselines of these families: {', '.join(families)}. A win here is not a fair win."
+    if question.challenger == "dictionary":
+        played = {roster.kind_of(entry.contender) for entry in roster.on_side("control")}
+        if lacking := [kind for kind in CONTROLS if kind not in played]:
+            yield f"No control dictionary of these kinds was played: {', '.join(lacking)}. What a win owes to the SAE stays open."
+    ours, theirs = (_tried(roster, side) for side in (question.challenger, question.defender))
+    if ours and theirs and ours != theirs:
+        yield (
+            f"The sides were tuned unequally: the {question.challenger} side tried {ours} configurations in all, the "
+            f"{question.defender} side {theirs}."
+        )
+
+
+def _tried(roster: Roster, side: str) -> int:
+    counts = roster.run.get("configurations", {})
+    return sum(counts.get(name, 0) for name, own in roster.contenders.items() if own.side == side)
+
+
+def _dictionary_seeds(roster: Roster, auroc: Compared) -> set[int]:
+    """Give the dictionary seeds of the two sides where they have several; one seed is all there is for some kinds."""
+    study = roster.run.get("study", {}).get("trials", {})
+    own = [roster.entries[name] for name in (auroc.challenger, auroc.defender)]
+    found = {seed for entry in own for seed in entry.dictionary_seeds if seed is not None}
+    return found if len(found) > 1 or study.get("dictionary_seeds") == 1 else set()
 
 
 def _few_clusters(name: str, count: int) -> str:

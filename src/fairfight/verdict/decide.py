@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fairfight.errors import InputError
 from fairfight.ledger import Ledger
-from fairfight.records import Failed, Trial
+from fairfight.records import Failed, Side, Trial
 from fairfight.study import Question
 from fairfight.verdict.answer import Achieved, Compared, Metric, SetSize, SetVerdict, Verdict, word_of
 from fairfight.verdict.caution import warnings_about
@@ -46,8 +46,17 @@ def judge_all(ledger: Ledger) -> list[Verdict]:
     Raises:
         InputError, DamagedFileError, EmptyClassError: as for `judge`.
     """
+    return list(verdicts(ledger))
+
+
+def verdicts(ledger: Ledger) -> Iterator[Verdict]:
+    """Give the verdicts of `judge_all` one by one: each takes seconds on a large run.
+
+    Raises:
+        InputError, DamagedFileError, EmptyClassError: as for `judge`.
+    """
     roster = read_roster(ledger)
-    return [judge_roster(roster, question) for question in questions_of(roster)]
+    return (judge_roster(roster, question) for question in questions_of(roster))
 
 
 def questions_of(roster: Roster) -> list[Question]:
@@ -90,13 +99,15 @@ def _judged(roster: Roster, question: Question) -> Verdict:
         operating_point=point,
         achieved=_achieved(roster, challenger.best, defender.best, point),
         gaps=_gaps(roster, compare),
-        controls=_controls(roster, challenger.best, compare),
+        controls=_same_method(roster, challenger.best, compare, "control"),
+        rivals=_same_method(roster, challenger.best, compare, "rival"),
+        random_controls=tuple(e.name for e in roster.on_side("control") if roster.kind_of(e.contender) == "random"),
         sizes=_sizes(roster),
         seeds=len(roster.seeds),
         dictionary_seeds=len(challenger.best.dictionary_seeds) if challenger.best.contender.dictionary else 0,
         failed=failed,
         excluded=excluded,
-        warnings=warnings_about(roster, auroc, point, failed, excluded),
+        warnings=warnings_about(roster, question, auroc, point, failed, excluded),
     )
 
 
@@ -141,11 +152,9 @@ def _gaps(roster: Roster, compare: _Comparisons) -> tuple[Compared, ...]:
     return tuple(compare.auroc(probe.name, _PROBE) for probe in probes if _PROBE in roster.entries)
 
 
-def _controls(roster: Roster, challenger: Entry, compare: _Comparisons) -> tuple[Compared, ...]:
-    own = challenger.contender
-    others = [*roster.on_side("rival"), *roster.on_side("control")]
-    same = [entry for entry in others if entry.contender.method == own.method and entry.name != own.name]
-    return tuple(compare.deciding(own.name, entry.name) for entry in same if own.dictionary is not None)
+def _same_method(roster: Roster, challenger: Entry, compare: _Comparisons, side: Side) -> tuple[Compared, ...]:
+    others = [entry for entry in roster.on_side(side) if entry.contender.method == challenger.contender.method]
+    return tuple(compare.deciding(challenger.name, entry.name) for entry in others if entry.name != challenger.name)
 
 
 def _achieved(roster: Roster, challenger: Entry, defender: Entry, point: OperatingPoint | None) -> dict[str, Achieved]:

@@ -101,6 +101,11 @@ class Roster:
         """Give the complete contenders of a side, by name."""
         return [entry for _, entry in sorted(self.entries.items()) if entry.contender.side == side]
 
+    def kind_of(self, contender: Contender) -> str:
+        """Give the kind of a contender's dictionary, "" where it has none or the run does not say."""
+        dictionaries = self.run.get("study", {}).get("dictionaries", {})
+        return str(dictionaries.get(contender.dictionary, {}).get("kind", ""))
+
     def has_scores(self, name: str) -> bool:
         """Whether every complete contender kept its scores on the set `name` for every seed."""
         plays = [play for entry in self.entries.values() for play in entry.plays.values()]

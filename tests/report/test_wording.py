@@ -1,0 +1,61 @@
+"""A dictionary is called necessary only where a random one was played and beaten."""
+
+import pytest
+
+from fairfight.report.wording import necessity, notes
+from fairfight.study import Question
+from fairfight.verdict.decide import judge
+
+QUESTION = Question(name="main", replicates=200)
+
+
+@pytest.fixture
+def needed(planted, tmp_path):
+    """Give what is said of a dictionary whose method has these skills on other dictionaries."""
+
+    def say(**others):
+        sides = {"kmeans": "rival"}
+        skills = [
+            planted.skill("probe[sae]", "dictionary", 3.0, 3.0),
+            planted.skill("probe", "baseline", 1.0, 1.0),
+            *(planted.skill(f"probe[{name}]", sides.get(name, "control"), own, own) for name, own in others.items()),
+        ]
+        return judge(planted.build(tmp_path, planted.World(skills=skills)), QUESTION)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        ({}, ""),
+        ({"random": 0.1}, "Yes, on the mean over test sets: probe[sae] beats probe[random]."),
+        ({"random": 0.1, "pca": 0.2}, "Yes, on the mean over test sets: probe[sae] beats probe[pca], probe[random]."),
+        (
+            {"random": 3.0, "pca": 0.2},
+            "Not shown: probe[sae] does not beat probe[random] on the mean over test sets. It does beat probe[pca].",
+        ),
+        ({"pca": 0.2}, "Not shown: the method was not played on random directions. It beats probe[pca]."),
+        (
+            {"random": 0.1, "kmeans": 3.0},
+            "Yes, on the mean over test sets: probe[sae] beats probe[random]. "
+            "Rivals not beaten under the same method: probe[kmeans].",
+        ),
+        (
+            {"kmeans": 0.1},
+            "Not shown: the method was not played on random directions. "
+            "Rivals beaten under the same method: probe[kmeans].",
+        ),
+    ],
+)
+def test_a_dictionary_is_needed_where_random_directions_are_beaten(needed, others, sentence):
+    assert necessity(needed(**others)) == sentence
+
+
+def test_notes_hold_ties_gaps_controls_and_warnings(planted, tmp_path):
+    verdict = judge(planted.build(tmp_path), QUESTION)
+    found = "\n".join(notes(verdict))
+    assert "Reconstruction gap (AUROC, mean over test sets): reconstruction_probe[sae] minus logistic_probe" in found
+    assert "Is the dictionary necessary? Yes" in found
+    assert all(warning in found for warning in verdict.warnings)
+    assert "Reconstruction gap" not in "\n".join(notes(verdict, shows_gaps=False))
