@@ -1,5 +1,6 @@
 """Named streams: same name, same bits; and no name runs into another."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,11 @@ def test_the_same_name_gives_the_same_bits():
 )
 def test_different_names_give_different_seeds(one, other):
     assert (seed_of(*one) == seed_of(*other)) == (one == other)
+
+
+def test_a_name_with_the_parting_character_is_refused():
+    with pytest.raises(ValueError, match="parts names"):
+        seed_of("a\x1fb", "c")
 
 
 def test_a_seed_fits_torch():

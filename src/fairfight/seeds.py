@@ -12,14 +12,21 @@ import numpy as np
 import torch
 
 Name = str | int
+_PARTING = "\x1f"
 
 
 def seed_of(*names: Name) -> int:
     """Give the 63-bit seed that belongs to a sequence of names.
 
-    The names are parted by a character that cannot stand in them as text, so ("a", "bc") and ("ab", "c") differ.
+    The names are parted by a character that may not stand in them, so ("a", "bc") and ("ab", "c") differ.
+
+    Raises:
+        ValueError: a name holds that character, U+001F.
     """
-    digest = hashlib.sha256("\x1f".join(str(name) for name in names).encode()).digest()
+    texts = [str(name) for name in names]
+    if any(_PARTING in text for text in texts):
+        raise ValueError(f"A stream's name holds U+001F, which parts names: {names!r}. Leave it out.")
+    digest = hashlib.sha256(_PARTING.join(texts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 

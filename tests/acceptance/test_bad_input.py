@@ -193,6 +193,15 @@ def test_a_model_without_that_layer_says_how_many_it_has(run):
     refused(run(site="resid_post.9"), "resid_post.9", "has 6 layers")
 
 
+def test_names_of_other_tools_are_the_same_study_and_one_that_means_another_place_is_refused(run, played):
+    code, message, _ = run(site="blocks.0.hook_normalized_resid_post")
+    assert code == 0, message
+    names = {run_folder.name for folder in (Path(), played[1]) for run_folder in (folder / "runs").iterdir()}
+    assert len(names) == 1
+    shutil.rmtree("runs")
+    refused(run(site="blocks.0.hook_resid_post"), "hook_resid_post", "blocks.0.hook_normalized_resid_post")
+
+
 def test_an_empty_class_is_named(run):
     rows = [row for row in texts() if row["set"] == "development" or row["label"] == 1]
     refused(run(rows), "The set 'test' has 8 examples and no negative one")

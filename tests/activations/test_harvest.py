@@ -79,7 +79,9 @@ def test_special_tokens_and_padding_are_not_stored(model, tmp_path) -> None:
 
 
 def test_all_sites_are_read_in_one_pass_and_no_text_runs_twice(model, texts, tmp_path, passes) -> None:
-    harvest(model, [*texts, *texts], [SITE, "resid_pre.0", "mlp_out.1", "blocks.1.hook_resid_post"], tmp_path)
+    harvest(
+        model, [*texts, *texts], [SITE, "resid_pre.0", "mlp_out.1", "blocks.1.hook_normalized_resid_post"], tmp_path
+    )
     # Two passes a site, of one text each, measure FLOPs.
     assert sum(passes) == len(texts) + 3 * 2
 

@@ -76,6 +76,19 @@ def test_sublayers_of_an_unknown_family_are_refused_and_its_residual_stream_is_n
         locate(stranger, "mlp_out.1")
 
 
+@pytest.mark.parametrize("family", ["bert", "electra", "roberta", "xlm-roberta"])
+def test_transformer_lens_sum_before_the_norm_is_refused_where_the_norm_comes_after(family: str, tiny) -> None:
+    with pytest.raises(SiteError, match=r"blocks\.1\.hook_normalized_resid_post"):
+        locate(tiny(family), "blocks.1.hook_resid_post")
+    named = locate(tiny(family), "blocks.1.hook_normalized_resid_post")
+    assert named.path == locate(tiny(family), "resid_post.1").path
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_transformer_lens_residual_stream_is_ours_where_the_norm_comes_first(family: str, tiny) -> None:
+    assert locate(tiny(family), "blocks.1.hook_resid_post").path == locate(tiny(family), "resid_post.1").path
+
+
 def test_a_site_is_located_by_path_width_and_side(tiny) -> None:
     place = locate(tiny("bert"), "resid_pre.2")
     assert (place.path, place.takes_input, place.width) == ("encoder.layer.2", True, 16)

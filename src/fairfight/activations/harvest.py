@@ -32,7 +32,7 @@ from fairfight.activations.shards import (
 from fairfight.errors import DataError, NonFiniteError, StudyError, nearest
 from fairfight.models.capture import forward_flops, read_sites
 from fairfight.models.load import Model
-from fairfight.models.sites import Site, canonical, locate
+from fairfight.models.sites import Site, locate, resolve
 from fairfight.records import content_hash
 
 StorageDtype = Literal["float32", "float16", "bfloat16"]
@@ -134,7 +134,7 @@ def _require_known(setting: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _located(model: Model, sites: Sequence[Site | str]) -> list[Site]:
-    wanted = list(dict.fromkeys(canonical(site) if isinstance(site, str) else site for site in sites))
+    wanted = list(dict.fromkeys(resolve(model, site) for site in sites))
     for site in wanted:
         locate(model, site)
     return wanted

@@ -46,8 +46,10 @@ def write_matrix(file: Path, shape: tuple[int, int], fill: FillRows) -> None:
     try:
         matrix = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         # A memory map promises disk space that may not be there and then dies on a bus error: claim it first.
-        with open(temporary, "r+b") as claimed:
-            os.posix_fallocate(claimed.fileno(), 0, matrix.nbytes + matrix.offset)
+        # (Where there is no such call, as on macOS, a full disk may still end the process; nothing partial is kept.)
+        if hasattr(os, "posix_fallocate"):
+            with open(temporary, "r+b") as claimed:
+                os.posix_fallocate(claimed.fileno(), 0, matrix.nbytes + matrix.offset)
         fill(matrix)
         matrix.flush()
         os.replace(temporary, file)

@@ -14,7 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula, sdpa_backward_flop_count, sdpa_flop_count
 
-_linear = torch.ops.mkldnn._linear_pointwise
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # Looked up when called: a torch built without oneDNN has no such operation.
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def use_onednn(module: nn.Module) -> None:
@@ -30,7 +33,8 @@ def use_onednn(module: nn.Module) -> None:
 def teach_flop_counter() -> None:
     """Tell torch's counter what oneDNN's linear layer and the CPU attention kernel cost; once a process."""
     aten = torch.ops.aten
-    register_flop_formula(_linear)(_linear_flops)
+    if torch.backends.mkldnn.is_available():
+        register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_linear_flops)
     register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu)(_attention_flops)
     register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu_backward)(_attention_backward_flops)
 
@@ -39,19 +43,19 @@ class _FrozenLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight)
-        return _linear(x, weight, bias, "none", [], "")
+        return _linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
-        return _linear(gradients[0].contiguous(), weight.T.contiguous(), None, "none", [], ""), None, None
+        return _linear(gradients[0].contiguous(), weight.T.contiguous(), None), None, None
 
 
 def _forward(layer: nn.Linear, x: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch out"]:
     # Weights are looked up at each call: merging adapters changes them.
     if torch.is_grad_enabled():
         return _FrozenLinear.apply(x, layer.weight, layer.bias)  # pyright: ignore[reportReturnType]
-    return _linear(x, layer.weight, layer.bias, "none", [], "")
+    return _linear(x, layer.weight, layer.bias)
 
 
 def _linear_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, out_shape: tuple[int, ...], **__: Any) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from fairfight.models.load import Model
-from fairfight.models.sites import Located, Site, canonical, locate
+from fairfight.models.sites import Located, Site, locate, resolve
 
 
 class _AllRead(Exception):  # not an error: it ends the forward pass
@@ -84,15 +84,11 @@ def _attention_flops(query: Any, key: Any, value: Any, *_: Any, out_shape: Any =
 
 
 def _read(model: Model, input_ids: Tensor, attention_mask: Tensor, sites: Sequence[Site | str]) -> dict[str, Tensor]:
-    wanted = {str(site): locate(model, site) for site in map(_as_site, sites)}
+    wanted = {str(site): locate(model, site) for site in (resolve(model, own) for own in sites)}
     found: dict[str, Tensor] = {}
     with _hooks(wanted, found), suppress(_AllRead):
         model.module(input_ids=input_ids, attention_mask=attention_mask)
     return {name: found[name] for name in wanted}
-
-
-def _as_site(site: Site | str) -> Site:
-    return canonical(site) if isinstance(site, str) else site
 
 
 @contextmanager

@@ -127,13 +127,32 @@ def canonical(name: str) -> Site:
     )
 
 
+def resolve(model: Model, site: Site | str) -> Site:
+    """Give the site that a name stands for in this very model.
+
+    Raises:
+        SiteError: no site goes by that name, or TransformerLens means a place by it that is not read here.
+    """
+    if not isinstance(site, str):
+        return site
+    found = canonical(site)
+    is_lens_post = site.startswith("blocks.") and site.endswith(".hook_resid_post")
+    if is_lens_post and SUBLAYERS.get(str(text_config(model.module).model_type)) is _POST_NORM:
+        raise SiteError(
+            f"In TransformerLens '{site}' is the sum before LayerNorm in a model that normalises after adding, as "
+            f"{model.name} does; that place is not read here. For the layer's output ask for '{found}', which "
+            f"TransformerLens calls 'blocks.{found.layer}.hook_normalized_resid_post'."
+        )
+    return found
+
+
 def locate(model: Model, site: Site | str) -> Located:
     """Give the module that a site is read from.
 
     Raises:
         SiteError: the model has no such layer, or the sublayers of its family are not known here.
     """
-    site = canonical(site) if isinstance(site, str) else site
+    site = resolve(model, site)
     list_path, layers = layer_list(model.module)
     if site.layer >= len(layers):
         raise SiteError(

@@ -16,6 +16,7 @@ from fairfight import registry
 from fairfight.activations.pool import check_pooling
 from fairfight.contests.detect import FAIR_FIELD, FAMILIES, DetectMethod
 from fairfight.errors import PluginError, StudyError, nearest
+from fairfight.models.sites import canonical
 from fairfight.records import Contender, Side, TrialSpec
 from fairfight.seeds import stream
 from fairfight.study import Study
@@ -110,6 +111,8 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
         if key == _RESERVED:
             continue
         space[key] = tuple(value) if isinstance(value, list) else (value,)
+        if key == "site":
+            space[key] = tuple(str(canonical(name)) if isinstance(name, str) else name for name in space[key])
         if not space[key]:
             raise StudyError(f"study: [{where}] '{key}' is an empty list; give at least one value, or leave it out.")
         for choice in space[key]:

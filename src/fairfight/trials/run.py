@@ -21,6 +21,7 @@ from fairfight.errors import DiskFullError, FairfightError
 from fairfight.ledger import Ledger
 from fairfight.meter import Clock, Meter, release_memory
 from fairfight.models.load import load
+from fairfight.models.sites import canonical, locate
 from fairfight.records import Contender, ExampleRow, ExampleTable, Failed, Scored, Trial, TrialSpec
 from fairfight.seeds import stream
 from fairfight.study import Study
@@ -61,6 +62,8 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         InputError: the study, its data or its model cannot be used; nothing was played.
         DiskFullError: the disk is full; what was finished is whole and the same command goes on from there.
     """
+    asked_sites = study.activations.sites
+    study = _with_canonical_sites(study)
     field = plan.contenders(study)
     configurations = plan.configurations(study, field)
     for name in study.dictionaries:
@@ -68,6 +71,8 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
     collection, corpus = collect(study)
     ledger = Ledger(run_folder(study))
     model = load(study.model.name, allow_remote_code=study.model.allow_remote_code)
+    for name in asked_sites:
+        locate(model, name)
     watcher.expects(estimate(study, field, configurations, collection, corpus, model, len(ledger.keys())))
     setup = set_up(study, model, collection, corpus, _harvest_progress(watcher))
     del model
@@ -77,6 +82,12 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         return _play_all(setup, field, configurations, ledger, engine, watcher, retries_failed=retries_failed)
     finally:
         engine.close()
+
+
+def _with_canonical_sites(study: Study) -> Study:
+    """Give the study with each site once, under fairfight's own name: a name of another tool is the same study."""
+    sites = tuple(dict.fromkeys(str(canonical(name)) for name in study.activations.sites))
+    return study.model_copy(update={"activations": study.activations.model_copy(update={"sites": sites})})
 
 
 def run_folder(study: Study) -> Path:
