@@ -1,9 +1,9 @@
 # One page of the workshop. Everything runs in .venv; `make demo` and `make test` set it up on a fresh machine.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13) python3)
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench bench-study bench-permuted clean
 
 setup: .venv/installed
 
@@ -27,6 +27,12 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/harvest.py
+
+bench-study: setup
+	$(BIN)/python benchmarks/study.py studies/quick.toml
+
+bench-permuted: setup
+	$(BIN)/python benchmarks/permuted_labels.py
 
 clean:
 	rm -rf .venv runs .fairfight

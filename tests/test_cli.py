@@ -54,6 +54,9 @@ def test_doctor_finds_this_machine_fit_to_play(call):
     assert (code, err) == (0, "")
     assert found["version"] == __version__
     assert all(finding["is_fine"] for finding in found["findings"])
+    said = " ".join(finding["found"] for finding in found["findings"])
+    for words in ("python 3.", "torch 2.", "transformers 5.", "SHA-256 53aa51172d142c89", "installed"):
+        assert words in said
 
 
 def test_judging_prints_json_alone_when_asked(call, ledger):
@@ -197,10 +200,23 @@ def test_a_stop_by_keyboard_says_that_nothing_is_lost(call, monkeypatch):
     assert "the same command goes on from there" in err
 
 
-def test_a_finding_that_is_not_fine_makes_doctor_fail(call, monkeypatch):
-    from fairfight import conformance
+def test_doctor_says_what_is_wrong_with_the_embedded_model(call, monkeypatch):
+    from fairfight import doctor
+    from fairfight.errors import UnsafeFileError
 
-    monkeypatch.setattr(conformance, "diagnose", lambda: [conformance.Finding("torch", "missing", False)])
+    def refuses(name):
+        raise UnsafeFileError("its checksum differs")
+
+    monkeypatch.setattr(doctor, "load", refuses)
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "its checksum differs" in out
+
+
+def test_a_finding_that_is_not_fine_makes_doctor_fail(call, monkeypatch):
+    from fairfight import doctor
+
+    monkeypatch.setattr(doctor, "diagnose", lambda: [doctor.Finding("torch", "missing", False)])
     code, out, _ = call("doctor")
     assert code == 1
     assert "look" in out

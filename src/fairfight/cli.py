@@ -118,7 +118,7 @@ def list_(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check this machine: versions, linear algebra that can be trusted, the embedded model."""
-    from fairfight.conformance import diagnose
+    from fairfight.doctor import diagnose
 
     findings = diagnose()
     if as_json:

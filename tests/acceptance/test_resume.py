@@ -59,7 +59,10 @@ def play(folder: Path) -> dict:
 def ledger_of(folder: Path) -> dict:
     (run,) = (folder / "runs").iterdir()
     ledger = Ledger(run)
-    return {t.spec.key: replace(t, machine=Machine()) for t in ledger.trials()} | {"examples": ledger.examples()}
+    trials = {t.spec.key: replace(t, machine=Machine()) for t in ledger.trials()}
+    # The two studies differ in where their runs stand, and in nothing else.
+    about = {**ledger.run(), "study": {**ledger.run()["study"], "runs_folder": ""}}
+    return {**trials, "examples": ledger.examples(), "run": about}
 
 
 def test_a_killed_run_is_resumed_to_the_same_ledger(tmp_path):
