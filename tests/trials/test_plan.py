@@ -20,7 +20,6 @@ class {name}:
     """A plan needs no more than this."""
     family: ClassVar[str] = "{family}"
     needs_dictionary: ClassVar[bool] = {needs}
-    runs_on_controls: ClassVar[bool] = {controls}
     site: str = "a"
     penalty: float = 1.0
     k: int = 1
@@ -35,10 +34,8 @@ class {name}:
 '''
 
 
-def method(folder, name, *, family="probing", needs=False, controls=False, penalties=(0.1, 1.0, 10.0)):
-    text = METHOD.format(
-        name=name.title().replace("_", ""), family=family, needs=needs, controls=controls, penalties=penalties
-    )
+def method(folder, name, *, family="probing", needs=False, penalties=(0.1, 1.0, 10.0)):
+    text = METHOD.format(name=name.title().replace("_", ""), family=family, needs=needs, penalties=penalties)
     (folder / f"{name}.py").write_text(text)
 
 
@@ -48,7 +45,7 @@ def study(tmp_path, monkeypatch):
     (tmp_path / "methods").mkdir()
     method(tmp_path / "methods", "plan_one")
     method(tmp_path / "methods", "plan_two", family="text-only", penalties=(0.1,))
-    method(tmp_path / "methods", "plan_sparse", family="dictionary", needs=True, controls=True)
+    method(tmp_path / "methods", "plan_sparse", family="dictionary", needs=True)
     method(tmp_path / "methods", "plan_dense", family="dictionary", needs=True)
     dictionaries = {
         "topk": {"kind": "topk", "role": "contestant"},
@@ -76,12 +73,12 @@ def study(tmp_path, monkeypatch):
     return make
 
 
-def test_every_dictionary_method_meets_every_dictionary_and_controls_only_where_asked(study):
+def test_every_dictionary_method_meets_every_dictionary_controls_too(study):
     names = {contender.name: contender.side for contender in plan.contenders(study())}
     assert names == {
         "plan_one": "baseline", "plan_two": "baseline",
         "plan_sparse[topk]": "dictionary", "plan_sparse[kmeans]": "rival", "plan_sparse[neurons]": "control",
-        "plan_dense[topk]": "dictionary", "plan_dense[kmeans]": "rival",
+        "plan_dense[topk]": "dictionary", "plan_dense[kmeans]": "rival", "plan_dense[neurons]": "control",
     }  # fmt: skip
 
 
@@ -134,13 +131,15 @@ def test_sides_that_cannot_meet_are_refused(study):
         plan.configurations(stuck, plan.contenders(stuck))
     free = study(trials=one_each)
     counts = {name: len(tried) for name, tried in plan.configurations(free, plan.contenders(free)).items()}
-    assert counts == {"plan_one": 1, "plan_two": 1, "plan_dense[topk]": 2, "plan_dense[kmeans]": 1}
+    assert counts == {
+        "plan_one": 1, "plan_two": 1, "plan_dense[topk]": 2, "plan_dense[kmeans]": 1, "plan_dense[neurons]": 1
+    }  # fmt: skip
 
 
-def test_a_dictionary_method_must_say_whether_it_runs_on_controls(study, tmp_path):
+def test_a_method_without_a_part_of_its_contract_is_refused(study, tmp_path):
     file = tmp_path / "methods" / "plan_dense.py"
-    file.write_text(file.read_text().replace("    runs_on_controls: ClassVar[bool] = False\n", ""))
-    with pytest.raises(PluginError, match="The method 'plan_dense' lacks runs_on_controls"):
+    file.write_text(file.read_text().replace("def notes", "def note"))
+    with pytest.raises(PluginError, match="The method 'plan_dense' lacks notes"):
         plan.contenders(study())
 
 

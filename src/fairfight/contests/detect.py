@@ -49,7 +49,6 @@ class DetectMethod(Protocol):
 
     family: ClassVar[str]
     needs_dictionary: ClassVar[bool]
-    # Only where it needs a dictionary: runs_on_controls: ClassVar[bool], whether it plays on control dictionaries too.
 
     @classmethod
     def space(cls, sites: tuple[str, ...], poolings: tuple[str, ...]) -> Mapping[str, tuple[Any, ...]]:

@@ -56,7 +56,6 @@ def fit_ridge_probe(
 class RidgeProbe:
     """L2-regularised logistic regression on what `source` names: the same search for activations, codes and reconstructions."""
 
-    runs_on_controls: ClassVar[bool] = False
     source: ClassVar[Source]
 
     site: str

@@ -52,7 +52,6 @@ class AttentionProbe:
 
     family: ClassVar[str] = "probing"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     site: str
     """Where activations are read."""

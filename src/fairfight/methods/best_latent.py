@@ -26,7 +26,6 @@ class BestLatent:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
-    runs_on_controls: ClassVar[bool] = True
 
     site: str
     """Where the dictionary stands."""

@@ -45,7 +45,6 @@ class FormatFloor:
 
     family: ClassVar[str] = "floor"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     is_relative: bool = False
     """Whether kinds of characters are counted a character of text, or a text."""

@@ -24,7 +24,6 @@ class KSparseL1:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
-    runs_on_controls: ClassVar[bool] = True
 
     site: str
     """Where the dictionary stands."""

@@ -57,7 +57,6 @@ class KNNProbe:
 
     family: ClassVar[str] = "probing"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     site: str
     """Where activations are read."""

@@ -15,5 +15,4 @@ class LatentProbe(RidgeProbe):
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
-    runs_on_controls: ClassVar[bool] = True
     source: ClassVar[Source] = "codes"

@@ -32,7 +32,6 @@ class LengthFloor:
 
     family: ClassVar[str] = "floor"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     is_logarithmic: bool = True
     """Whether the logarithm of 1 + the count is taken."""

@@ -54,7 +54,6 @@ class LoraClassifier:
 
     family: ClassVar[str] = "finetuning"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     rank: int = 8
     """Rank of each adapter; its scale is 2."""

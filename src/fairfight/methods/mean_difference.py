@@ -21,7 +21,6 @@ class MeanDifference:
 
     family: ClassVar[str] = "probing"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     site: str
     """Where activations are read."""

@@ -42,7 +42,6 @@ class MLPProbe:
 
     family: ClassVar[str] = "probing"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     site: str
     """Where activations are read."""

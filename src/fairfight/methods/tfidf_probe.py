@@ -44,7 +44,6 @@ class TfidfProbe:
 
     family: ClassVar[str] = "text-only"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
 
     grams: Grams = "word_pairs"
     """`words`, `word_pairs` (words and pairs of them) or `characters` (2 to 4, within words)."""

@@ -29,9 +29,7 @@ _SIDE_OF: dict[str, Side] = {"contestant": "dictionary", "rival": "rival", "cont
 
 
 def contenders(study: Study) -> list[Contender]:
-    """Give everyone who plays: each baseline once, each dictionary method once a dictionary.
-
-    On a control dictionary only those methods play that ask for it (`runs_on_controls`).
+    """Give everyone who plays: each baseline once, each dictionary method once a dictionary, controls included.
 
     Raises:
         PluginError: a method that does not exist, or one that breaks its contract.
@@ -50,8 +48,7 @@ def contenders(study: Study) -> list[Contender]:
             found.append(Contender(name, method.family, "baseline"))
             continue
         for dictionary, section in study.dictionaries.items():
-            if section.role != "control" or method.runs_on_controls:
-                found.append(Contender(name, method.family, _SIDE_OF[section.role], dictionary))
+            found.append(Contender(name, method.family, _SIDE_OF[section.role], dictionary))
     return found
 
 
@@ -68,8 +65,7 @@ def method_class(name: str) -> Any:
         PluginError: it lacks a part of the contract, or names an unknown family.
     """
     method = registry.load("methods", name)
-    parts = ["family", "needs_dictionary", "space", "strength", "fit", "notes"]
-    parts += ["runs_on_controls"] * bool(getattr(method, "needs_dictionary", False))
+    parts = ("family", "needs_dictionary", "space", "strength", "fit", "notes")
     check_parts(method, f"The method '{name}'", parts, "`DetectMethod` in fairfight/contests/detect.py")
     if method.family not in FAMILIES:
         raise PluginError(

@@ -12,7 +12,6 @@ class ToyLoudest:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
-    runs_on_controls: ClassVar[bool] = True
     site: str = "resid_post.2"
     pooling: str = "mean"
     latents: int = 4

@@ -12,7 +12,6 @@ class ToyProbe:
 
     family: ClassVar[str] = "probing"
     needs_dictionary: ClassVar[bool] = False
-    runs_on_controls: ClassVar[bool] = False
     site: str = "resid_post.2"
     pooling: str = "mean"
     shrink: float = 0.0
