@@ -50,6 +50,18 @@ def test_each_epoch_passes_over_the_same_whole_texts():
     assert 150 - 2 * longest < once.tokens <= 150, "another text of either class would not have fitted"
 
 
+@pytest.mark.parametrize("tokens", [1, 60])
+def test_a_step_in_parts_is_the_same_step(monkeypatch, tokens):
+    settings = {"rank": 2, "learning_rate": 3e-3, "max_tokens_a_fit": 1500}
+    monkeypatch.setattr(_lora, "PASS_TOKENS", 10**6)
+    whole, train, views = fitted(**settings)
+    expected = whole.score(train.examples, views)
+    monkeypatch.setattr(_lora, "PASS_TOKENS", tokens)
+    parts, _, views = fitted(**settings)
+    assert np.abs(expected).max() > 0.01, "training moved nothing, so parts could not have differed"
+    np.testing.assert_allclose(parts.score(train.examples, views), expected, atol=1e-4)
+
+
 def test_all_texts_are_trained_on_where_the_budget_allows():
     detector, train, views = fitted(rank=2, max_tokens_a_fit=10**6)
     texts = _lora.tokenise(load(), train.examples.texts, views.max_tokens)

@@ -19,7 +19,9 @@ from fairfight.shapes import Labels
 
 TRAINING_BATCH_TOKENS = 1024
 """Padded tokens a step: some twenty texts of fifty tokens."""
-SCORING_BATCH_TOKENS = 2048
+PASS_TOKENS = 512
+"""Padded tokens that pass through the model at once in training: what they leave behind for the gradient is most of a fit's memory."""
+SCORING_BATCH_TOKENS = 1024
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 _LARGEST_GRADIENT = 1.0
@@ -106,13 +108,20 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * _rate(step, len(plan))
         optimiser.zero_grad()
-        logits = read(module, head, padded([texts[row] for row in rows]))
-        nn.functional.binary_cross_entropy_with_logits(logits, targets[rows]).backward()
+        for part in _parts(texts, rows):
+            logits = read(module, head, padded([texts[row] for row in part]))
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[part], reduction="sum")
+            (loss / len(rows)).backward()
         nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
         optimiser.step()
         if step % _TIDY_STEPS == 0:
             release_memory()
     return sum(len(texts[row].ids) for rows in plan for row in rows)
+
+
+def _parts(texts: Sequence[Text], rows: list[int]) -> Iterator[list[int]]:
+    """Give a batch in parts whose passes fit into less memory; their gradients add up to the batch's."""
+    return batches_by_length(texts, rows, PASS_TOKENS)
 
 
 def read(module: nn.Module, head: nn.Linear, batch: Batch) -> Float[Tensor, " example"]:
