@@ -1,5 +1,5 @@
 # One page of the workshop. Everything runs in .venv; `make demo` and `make test` set it up on a fresh machine.
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13) python3)
+PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do command -v $$name && break; done),python3)
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 

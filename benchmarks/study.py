@@ -40,7 +40,7 @@ def proportional_bytes(process: int) -> int:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def measure(study: Path, folder: Path) -> tuple[int, float, int]:
@@ -58,6 +58,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
     study = parser.parse_args().study.resolve()
+    if not Path("/proc/self/smaps_rollup").exists():
+        print("Skipped: this system has no /proc/<pid>/smaps_rollup, which memory is read from. Run it on Linux.")
+        return 0
     with tempfile.TemporaryDirectory(prefix="fairfight-study-") as folder:
         code, seconds, peak = measure(study, Path(folder))
     print(f"{study.name}: exit code {code}, {seconds:.0f} s, at most {peak / 1e9:.2f} GB in all processes together")

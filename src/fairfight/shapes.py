@@ -4,11 +4,13 @@
 |-----------|-----------------------------------------------------------------|
 | example   | labelled texts                                                  |
 | token     | content tokens, all texts end to end (no padding, no BOS/CLS/SEP) |
+| batch     | texts of one model pass; beside it, `token` counts positions, padding too |
 | d_model   | width of a site                                                 |
 | latent    | atoms of a dictionary                                           |
 | feature   | columns of a design matrix, whatever they stand for             |
 | cluster   | groups of examples that are resampled together                  |
 | seed      | split seeds; `dictionary_seed` for those of a dictionary        |
+| replicate | draws of the bootstrap                                          |
 
 One axis alone carries a leading space (`Float[np.ndarray, " example"]`), jaxtyping's convention.
 """

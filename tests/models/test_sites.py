@@ -84,7 +84,16 @@ def test_transformer_lens_sum_before_the_norm_is_refused_where_the_norm_comes_af
     assert named.path == locate(tiny(family), "resid_post.1").path
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_transformer_lens_sum_before_the_norm_is_refused_in_berts_kin_that_no_table_lists(tiny) -> None:
+    model = tiny("roberta")
+    config = type(model.module.config)(**model.module.config.to_dict())
+    config.model_type = "roberta_of_tomorrow"
+    stranger = dataclasses.replace(model, module=type(model.module)(config))
+    with pytest.raises(SiteError, match=r"blocks\.1\.hook_normalized_resid_post"):
+        locate(stranger, "blocks.1.hook_resid_post")
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "gemma2", "olmo2"])
 def test_transformer_lens_residual_stream_is_ours_where_the_norm_comes_first(family: str, tiny) -> None:
     assert locate(tiny(family), "blocks.1.hook_resid_post").path == locate(tiny(family), "resid_post.1").path
 

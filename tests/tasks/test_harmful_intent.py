@@ -86,11 +86,19 @@ def test_twins_have_one_form():
         assert abs(len(pair.harmful.split()) - len(pair.benign.split())) <= 2, pair
         ends = {text[-1] if not text[-1].isalnum() else "" for text in (pair.harmful, pair.benign)}
         assert len(ends) == 1, pair
-    first_word = [pair.harmful.split()[0] != pair.benign.split()[0] for pair in base_pairs()]
-    capitals = [sum(map(str.isupper, pair.harmful)) != sum(map(str.isupper, pair.benign)) for pair in base_pairs()]
-    assert (sum(first_word), sum(capitals)) == (77, 54), "the card says how many"
     signed = [len(pair.harmful) - len(pair.benign) for pair in base_pairs()]
     assert abs(np.mean(signed)) < 1
+
+
+def test_the_card_counts_the_twins_that_differ_in_first_word_or_capitals():
+    said = re.search(r"In (\d+) of the (\d+) pairs the first word differs, in (\d+) the number", " ".join(CARD.split()))
+    assert said, "the card must say how many twins differ"
+    first_word = [pair.harmful.split()[0] != pair.benign.split()[0] for pair in base_pairs()]
+    capitals = [sum(map(str.isupper, pair.harmful)) != sum(map(str.isupper, pair.benign)) for pair in base_pairs()]
+    found = (sum(first_word), len(base_pairs()), sum(capitals))
+    assert tuple(map(int, said.groups())) == found
+    assert found[0] <= 77
+    assert found[2] <= 54
 
 
 def test_what_is_unseen_was_not_seen():

@@ -129,9 +129,22 @@ def test_csv_keeps_line_breaks_and_long_texts(tmp_path):
 def test_what_is_not_csv_or_parquet_is_refused(tmp_path):
     (tmp_path / "bad.csv").write_text('text,label\n"a" b,1\n')
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 but nothing more")
-    for name, words in (("bad.csv", "bad.csv is not CSV"), ("bad.parquet", "bad.parquet cannot be read as Parquet")):
+    (tmp_path / "wide.csv").write_text("text,label\na, b,1\n")
+    for name, words in (
+        ("bad.csv", "bad.csv is not CSV"),
+        ("wide.csv", "wide.csv, line 2 has more fields than the header's 2"),
+        ("bad.parquet", "bad.parquet cannot be read as Parquet"),
+    ):
         with pytest.raises(DataError, match=words):
             LabelledTexts(files=[{"path": str(tmp_path / name)}]).collection()
+
+
+def test_parquet_whose_texts_are_not_utf_8_is_refused(tmp_path):
+    ends = pa.array([0, 1], pa.int32()).buffers()[1]
+    text = pa.StringArray.from_buffers(1, ends, pa.py_buffer(b"\xff"))
+    parquet.write_table(pa.Table.from_arrays([text, pa.array([1])], names=["text", "label"]), tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match=r"bad.parquet cannot be read as Parquet: 'utf-8' codec .*\. Write it again"):
+        LabelledTexts(files=[{"path": str(tmp_path / "bad.parquet")}]).collection()
 
 
 def test_a_data_set_that_cannot_be_loaded_is_refused_with_the_reason(monkeypatch):
@@ -147,3 +160,10 @@ def test_the_package_for_data_sets_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"fairfight\[data\]"):
         LabelledTexts(files=[{"dataset": "org/name@abc"}]).collection()
+
+
+def test_the_package_for_parquet_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    path = write(tmp_path, "parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"needs pyarrow: pip install 'fairfight\[data\]'"):
+        LabelledTexts(files=[{"path": path}]).collection()

@@ -95,6 +95,8 @@ _SUFFIXES: dict[str, Kind] = {
     "output": "resid_post",
 }
 _LAYER_LISTS = {"layer", "layers", "h", "blocks"}
+_LAST_NORMS = {"output.LayerNorm", "output_layer_norm"}
+"""What BERT and its kin, and DistilBERT, call the norm that a layer ends in."""
 
 
 def canonical(name: str) -> Site:
@@ -137,7 +139,7 @@ def resolve(model: Model, site: Site | str) -> Site:
         return site
     found = canonical(site)
     is_lens_post = site.startswith("blocks.") and site.endswith(".hook_resid_post")
-    if is_lens_post and SUBLAYERS.get(str(text_config(model.module).model_type)) is _POST_NORM:
+    if is_lens_post and _normalises_after_adding(model):
         raise SiteError(
             f"In TransformerLens '{site}' is the sum before LayerNorm in a model that normalises after adding, as "
             f"{model.name} does; that place is not read here. For the layer's output ask for '{found}', which "
@@ -179,6 +181,12 @@ def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList]:
         f"{type(module).__name__} keeps its {layers} layers in no list called {', '.join(sorted(_LAYER_LISTS))}. "
         "Choose a model whose layers are laid out as in BERT, GPT-2 or Llama."
     )
+
+
+def _normalises_after_adding(model: Model) -> bool:
+    """Give whether layers end in a LayerNorm of the sum: read off their modules, so for BERT's unlisted kin too."""
+    _, layers = layer_list(model.module)
+    return any(name in _LAST_NORMS for name, _ in layers[0].named_modules())
 
 
 def _sublayer_path(model: Model, site: Site) -> str:

@@ -194,7 +194,7 @@ def _jsonl_rows(file: Path) -> Iterator[Mapping[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}, line {number} is not JSON: {error}. Each line must be one object.") from error
         if not isinstance(row, dict):
             raise DataError(f"{file}, line {number} is a {type(row).__name__}; expected one JSON object a line.")
@@ -206,7 +206,14 @@ def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     # A prompt may be longer than the 128 KiB that the module allows a field unless it is told otherwise.
     limit = csv.field_size_limit(max(len(text), 131_072))
     try:
-        yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        for row in rows:
+            if None in row:
+                raise DataError(
+                    f"{file}, line {rows.line_num} has more fields than the header's {len(rows.fieldnames or ())}. Quote "
+                    "fields that hold commas."
+                )
+            yield row
     except csv.Error as error:
         raise DataError(f"{file} is not CSV: {error}. Quote fields that hold commas, quotes or line breaks.") from error
     finally:
@@ -221,8 +228,8 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
         raise InputError("Reading Parquet needs pyarrow: pip install 'fairfight[data]'.") from error
     try:
         yield from parquet.read_table(file).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} cannot be read as Parquet: {error} Write it again.") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as Parquet: {str(error).rstrip('.')}. Write it again.") from error
 
 
 def _dataset_rows(source: TextFile) -> Iterator[Mapping[str, Any]]:
