@@ -7,9 +7,10 @@ TEST_WORKERS ?= 2
 
 setup: .venv/installed
 
+# --no-compile: Python compiles what is imported when it is imported, a fraction of it all; 78 s become 45 s.
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

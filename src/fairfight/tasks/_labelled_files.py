@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -234,14 +234,15 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 
 def _dataset_rows(source: TextFile) -> Iterator[Mapping[str, Any]]:
     try:
-        from datasets import load_dataset  # pyright: ignore[reportMissingImports]
+        from datasets import load_dataset
     except ImportError as error:
         raise InputError(
             "Hugging Face data sets need the package `datasets`: pip install 'fairfight[data]'."
         ) from error
     name, _, revision = source.dataset.partition("@")
     try:
-        rows = load_dataset(name, revision=revision, split=source.split)
+        # One split's rows are dicts, which the signature of load_dataset does not tell from a dict of splits.
+        rows = cast(Iterable[Mapping[str, Any]], load_dataset(name, revision=revision, split=source.split))
     except Exception as error:  # The package lets through what its many back ends raise.
         raise DataError(
             f"The data set '{source.dataset}', split '{source.split}', cannot be loaded ({type(error).__name__}: {error}). "
