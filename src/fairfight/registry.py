@@ -96,13 +96,20 @@ def plugin_class(module: ModuleType, name: str) -> Any:
 
 def _folders(shelf: Shelf) -> list[tuple[Path, str]]:
     folders = [(Path(__file__).parent / _HOME[shelf], "fairfight")]
-    for entry in entry_points(group="fairfight.plugins"):
-        spec = importlib.util.find_spec(entry.value)
-        for location in (spec.submodule_search_locations or []) if spec else []:
-            folders.append((Path(location) / shelf, entry.name))
+    folders += [(location / shelf, name) for location, name in _packages()]
     for folder in filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):
         folders.append((Path(folder).resolve() / shelf, folder))
     return [(folder, origin) for folder, origin in folders if folder.is_dir()]
+
+
+@cache
+def _packages() -> list[tuple[Path, str]]:
+    """Give where installed packages of plug-ins lie; once a process, as it reads the metadata of all that is installed."""
+    found = []
+    for entry in entry_points(group="fairfight.plugins"):
+        spec = importlib.util.find_spec(entry.value)
+        found += [(Path(location), entry.name) for location in (spec.submodule_search_locations or [])] if spec else []
+    return found
 
 
 def _module(shelf: Shelf, place: Place) -> ModuleType:
