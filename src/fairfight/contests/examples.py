@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Collection:
     family_tag: str = "jailbreak"
     """The tag whose values validation leaves out whole; examples without it are in distribution."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Content hash of every example and of the order of the sets."""
         rows = [[e.id, e.text, e.label, e.cluster, e.set, sorted(e.tags.items()), e.group] for e in self.examples]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,11 +50,16 @@ class Setup:
             {
                 "collection": self.collection.hash,
                 "activations": {site: folder.name for site, folder in self.stores.items()},
-                "corpus": content_hash(list(self.corpus)),
+                "corpus": self.corpus_hash,
                 "dictionaries": {name: self.makes(name) for name in self.study.dictionaries},
                 "methods": {name: registry.fingerprint("methods", name) for name in methods},
             }
         )
+
+    @cached_property
+    def corpus_hash(self) -> str:
+        """Content hash of the texts that dictionaries are trained on."""
+        return content_hash(list(self.corpus))
 
     def makes(self, dictionary: str) -> dict[str, Any]:
         """Give all that decides, with seed, site and texts, what a dictionary of the study becomes."""
@@ -104,7 +109,7 @@ class Context:
             **self.setup.makes(job.dictionary),
             "seed": job.seed,
             "activations": self.activations[job.site].key,
-            "corpus": content_hash(list(self.setup.corpus)),
+            "corpus": self.setup.corpus_hash,
             "examples": self.setup.collection.hash,
         }
         return self.setup.cache / "dictionaries" / f"{content['kind']}-{content_hash(content)[:24]}"

@@ -151,6 +151,8 @@ class _Stage:
         there = self._ledger.keys()
         known = {spec.key: _outline(self._ledger.read(spec.key)) for spec in specs if spec.key in there}
         missing = [s for s in specs if s.key not in known or (self._retries and not known[s.key].is_scored)]
+        # The longest first, or one process works on alone at the end of a stage.
+        missing.sort(key=lambda spec: spec.contender.family != "finetuning")
         if missing:
             self._watcher.starts(name, len(missing))
         for trial in self._engine.run(play_trial, missing):
