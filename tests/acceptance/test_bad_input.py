@@ -211,7 +211,7 @@ def test_an_empty_class_is_named(run):
 def test_a_label_that_is_not_0_or_1_is_shown(run, label):
     rows = texts()
     rows[3]["label"] = label
-    refused(run(rows), "row 0:3", repr(label), "0 or 1")
+    refused(run(rows), "texts.jsonl, row 4", repr(label), "0 or 1")
 
 
 def test_a_duplicate_text_across_splits_is_shown(run):

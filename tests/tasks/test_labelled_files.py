@@ -70,7 +70,7 @@ def test_templates_wrap_both_classes_of_a_set(tmp_path):
         (b'{"words": "a", "label": 1}', DataError, "no column 'text'"),
         (b'{"text": "a", "label": 1', DataError, "line 1 is not JSON"),
         (b'["a", 1]', DataError, "line 1 is a list"),
-        (b'{"text": null, "label": 1}', DataError, r"row 0:0: the text is None .NoneType.; expected a string"),
+        (b'{"text": null, "label": 1}', DataError, r"row 1: the text is None .NoneType.; expected a string"),
         (b'{"text": 7, "label": 1}', DataError, "the text is 7 .int."),
         (b'{"text": "caf\xe9", "label": 1}', DataError, "not UTF-8 .byte 13"),
     ],

@@ -158,7 +158,7 @@ def _refuse_pickle(folder: Path) -> None:
         found = next((file for file in sorted(folder.glob("*")) if file.suffix.lower() in _PICKLES), None)
     if found is not None:
         raise UnsafeFileError(
-            f"{found} is a pickle, which can run any code when it is opened; {WEIGHTS} was expected. "
+            f"{found} is a pickle, which can run any code when it is opened; safetensors was expected. "
             "Ask its author for safetensors, or convert it on a machine that you can afford to lose."
         )
 

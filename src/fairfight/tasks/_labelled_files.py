@@ -108,25 +108,25 @@ def _examples(source: TextFile, place: int) -> list[Example]:
     if source.limit is not None and len(rows) > source.limit:
         chosen = stream("limit", source.source).permutation(len(rows))[: source.limit]
         rows = [rows[index] for index in sorted(chosen.tolist())]
-    return [_example(source, f"{place}:{number}", row) for number, row in rows]
+    return [_example(source, place, number, row) for number, row in rows]
 
 
-def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
+def _example(source: TextFile, place: int, number: int, row: Mapping[str, Any]) -> Example:
     if source.text not in row:
         raise DataError(
-            f"{source.source} has no column '{source.text}' (row {key}); it has {', '.join(row)}. Name the text's column by `text = ...`."
+            f"{source.source} has no column '{source.text}' (row {number + 1}); it has {', '.join(row)}. Name the text's column by `text = ...`."
         )
     text = row[source.text]
     if not isinstance(text, str):
         raise DataError(
-            f"{source.source}, row {key}: the text is {text!r} ({type(text).__name__}); expected a string. Mend or remove the row."
+            f"{source.source}, row {number + 1}: the text is {text!r} ({type(text).__name__}); expected a string. Mend or remove the row."
         )
     label = source.label if isinstance(source.label, int) else row.get(source.label)
     name = source.set or str(row.get("set") or DEVELOPMENT)
     return Example(
-        id=f"{name}/{key}",
+        id=f"{name}/{place}:{number}",
         text=text,
-        label=_label(label, source, key),
+        label=_label(label, f"{source.source}, row {number + 1}"),
         cluster=str(row[source.cluster])
         if row.get(source.cluster) not in (None, "")
         else f"text {content_hash(folded(text))[:24]}",
@@ -135,10 +135,10 @@ def _example(source: TextFile, key: str, row: Mapping[str, Any]) -> Example:
     )
 
 
-def _label(label: Any, source: TextFile, key: str) -> int:
+def _label(label: Any, where: str) -> int:
     if isinstance(label, bool) or str(label).strip() not in ("0", "1", "0.0", "1.0"):
         raise LabelError(
-            f"{source.source}, row {key}: the label is {label!r}; expected 0 or 1. Map your labels, or name another column by `label = ...`."
+            f"{where}: the label is {label!r}; expected 0 or 1. Map your labels, or name another column by `label = ...`."
         )
     return int(float(label))
 
