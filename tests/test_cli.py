@@ -36,6 +36,10 @@ def test_the_list_names_every_shelf(call):
         assert name in out
 
 
+def test_the_version_needs_no_command(call):
+    assert call("--version") == (0, f"fairfight {__version__}\n", "")
+
+
 def test_one_shelf_alone(call):
     code, out, err = call("list", "kinds", "--json")
     assert (code, err) == (0, "")

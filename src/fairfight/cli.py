@@ -37,6 +37,21 @@ _STOPPED = 130
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"fairfight {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
 @app.command()
 def demo(as_json: AsJson = False) -> None:
     """Play the quick study: real weights, real activations, a few minutes on two cores."""

@@ -116,12 +116,18 @@ def test_every_configuration_comes_up_once_and_a_value_given_twice_counts_once(s
     assert len({repr(settings) for settings in configs}) == len(configs) == 2 * 2 * 2
 
 
-def test_more_choices_for_one_setting_move_no_other(study):
+def test_other_values_of_one_setting_move_no_other(study):
     narrow, wide = (
         plan.configurations(made, plan.contenders(made))["plan_one"]
         for made in (study(), study(methods={"plan_one": {"penalty": [3.0, 4.0, 5.0]}}))
     )
     assert [(s["site"], s["k"]) for s in narrow] == [(s["site"], s["k"]) for s in wide]
+
+
+def test_a_space_that_nobody_could_put_in_order_is_refused(study):
+    made = study(methods={"plan_one": {"penalty": [float(value) for value in range(1, 50_001)]}})
+    with pytest.raises(StudyError, match="offers 200,000 configurations, but at most 100,000"):
+        plan.configurations(made, plan.contenders(made))
 
 
 def test_sides_that_cannot_meet_are_refused(study):

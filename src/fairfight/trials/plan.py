@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairfight import registry
@@ -18,13 +18,15 @@ from fairfight.contests.detect import FAIR_FIELD, FAMILIES, DetectMethod
 from fairfight.errors import PluginError, StudyError, nearest
 from fairfight.models.sites import canonical
 from fairfight.records import Contender, Side, TrialSpec
-from fairfight.seeds import stream
 from fairfight.study import Study
+from fairfight.trials.order import even_order
 from fairfight.trials.plugins import check_name, check_parts, check_value, names_of
 
 Settings = Mapping[str, Any]
 TUNING_SEED = 0
 _RESERVED = "configurations"
+_LARGEST_SPACE = 100_000
+"""Configurations of a method, of which a handful are tried: 10 MB while they are put in order."""
 _SIDE_OF: dict[str, Side] = {"contestant": "dictionary", "rival": "rival", "control": "control"}
 
 
@@ -77,18 +79,19 @@ def method_class(name: str) -> Any:
 def configurations(study: Study, field: Sequence[Contender]) -> dict[str, list[Settings]]:
     """Give the configurations that each contender tunes over, by contender name; both sides get the same total.
 
-    A method's configurations stand in one order, of which each contender takes the first ones: on every dictionary it
-    tunes over the same, but for the last where counts differ.
+    Configurations stand in one even order, of which each contender takes the first ones: on every dictionary a method
+    tunes over the same, but for the last where counts differ; and so do methods that share their settings.
 
     Raises:
-        StudyError: a setting that cannot be, or sides that cannot be brought to one total.
+        StudyError: a setting that cannot be, a space too large to be put in order, or sides that cannot be brought to
+            one total.
     """
     for pooling in study.activations.poolings:
         check_pooling(pooling)
     spaces = {contender.name: space_of(study, contender.method) for contender in field}
     counts = {c.name: min(_wanted(study, c.method), _size(spaces[c.name])) for c in field}
     _level(counts, field, spaces, study)
-    return {c.name: list(itertools.islice(_order(spaces[c.name], c.method), counts[c.name])) for c in field}
+    return {c.name: list(itertools.islice(even_order(spaces[c.name]), counts[c.name])) for c in field}
 
 
 def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
@@ -96,7 +99,7 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
 
     Raises:
         StudyError: the study sets something that the method does not have (the nearest name is given), of another
-            type, or that is not among the study's sites and poolings.
+            type, or that is not among the study's sites and poolings; or more values than can be put in order.
     """
     method, where = method_class(name), f"methods.{name}"
     space = dict(method.space(study.activations.sites, study.activations.poolings))
@@ -118,7 +121,13 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
                     f"study: [{where}] '{key}' is {choice!r}, but this study reads only {', '.join(places[key])}. Choose "
                     "one of these, or add it to [activations]."
                 )
-    return {key: tuple({repr(value): value for value in values}.values()) for key, values in space.items()}
+    space = {key: tuple({repr(value): value for value in values}.values()) for key, values in space.items()}
+    if _size(space) > _LARGEST_SPACE:
+        raise StudyError(
+            f"study: [{where}] offers {_size(space):,} configurations, but at most {_LARGEST_SPACE:,} can be put in order. "
+            "Give fewer values."
+        )
+    return space
 
 
 def make(name: str, settings: Settings) -> DetectMethod:
@@ -218,24 +227,3 @@ def _level(
         if counts[contender.name] > 1:
             counts[contender.name] -= 1
             totals[larger] -= 1
-
-
-def _order(space: Mapping[str, tuple[Any, ...]], method: str) -> Iterator[Settings]:
-    """Give every configuration once, in an order of which any beginning holds each value about equally often.
-
-    Each setting goes through all its values in random order, again and again. The draw hangs on the names of method
-    and setting alone: neither the dictionary nor the count nor the choices for another setting move it.
-    """
-    columns = [_rounds(values, method, name) for name, values in space.items()]
-    seen: set[str] = set()
-    while len(seen) < _size(space):
-        settings = dict(zip(space, (next(column) for column in columns), strict=True))
-        if (name := repr(settings)) not in seen:
-            seen.add(name)
-            yield settings
-
-
-def _rounds(values: Sequence[Any], method: str, setting: str) -> Iterator[Any]:
-    chance = stream("configurations", method, setting)
-    while True:
-        yield from (values[place] for place in chance.permutation(len(values)))
