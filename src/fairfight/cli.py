@@ -19,8 +19,10 @@ from fairfight import __version__, registry
 from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
-    from fairfight.ledger import Ledger
+    from fairfight.report.standings import Standing
     from fairfight.trials.estimate import Estimate
+    from fairfight.verdict.answer import Verdict
+    from fairfight.verdict.roster import Roster
 
 app = typer.Typer(
     add_completion=False,
@@ -72,14 +74,12 @@ def run(
 @app.command()
 def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: AsJson = False) -> None:
     """Say who wins: the verdict on each question of a run."""
-    from fairfight.ledger import Ledger
-
-    ledger = Ledger(run_folder)
-    verdicts = _judged(ledger, is_quiet=as_json)
+    roster = _roster(run_folder)
+    verdicts = _judged(roster, is_quiet=as_json)
     if as_json:
         _print_json({"run": str(run_folder), "verdicts": [verdict.to_json() for verdict in verdicts]})
     else:
-        _show(ledger, verdicts)
+        _show(roster, _standings(roster), verdicts)
 
 
 @app.command()
@@ -91,18 +91,17 @@ def report(
     ] = False,
 ) -> None:
     """Write a run's `report.html`, one file that needs no network; or print its scores."""
-    from fairfight.ledger import Ledger
     from fairfight.report.tables import markdown_scores, scores_json
 
-    ledger = Ledger(run_folder)
-    if scores:
-        if as_json:
-            _print_json({"run": str(run_folder), "scores": scores_json(ledger)})
-        else:
-            typer.echo(markdown_scores(ledger))
-        return
-    file = _write_report(ledger, _judged(ledger, is_quiet=as_json))
-    _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
+    roster = _roster(run_folder)
+    if not scores:
+        verdicts = _judged(roster, is_quiet=as_json)
+        file = _write_report(run_folder, roster, _standings(roster), verdicts)
+        _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
+    elif as_json:
+        _print_json({"run": str(run_folder), "scores": scores_json(roster, _standings(roster))})
+    else:
+        typer.echo(markdown_scores(roster, _standings(roster)))
 
 
 @app.command(name="list")
@@ -178,53 +177,69 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
         study = study.model_copy(update={"trials": study.trials.model_copy(update={"workers": workers})})
     with _Bars(f"{study.name} ({study.trials.workers} processes)", is_quiet=as_json) as bars:
         finished = play(study, bars, retries_failed=retries_failed)
-    verdicts = _judged(finished.ledger, is_quiet=as_json)
-    page = _write_report(finished.ledger, verdicts)
+    folder = finished.ledger.folder
+    roster = _roster(folder)
+    verdicts = _judged(roster, is_quiet=as_json)
+    found = _standings(roster)
+    page = _write_report(folder, roster, found, verdicts)
     seconds = round(time.perf_counter() - start, 1)
     if as_json:
         _print_json(
             {
-                "run": str(finished.ledger.folder),
+                "run": str(folder),
                 "report": str(page),
                 "played": finished.played,
                 "failed": finished.failed,
-                "truncated": max(finished.ledger.run()["truncated"].values(), default=0),
+                "truncated": max(roster.run["truncated"].values(), default=0),
                 "seconds": seconds,
                 "verdicts": [verdict.to_json() for verdict in verdicts],
             }
         )
     else:
-        _show(finished.ledger, verdicts)
+        _show(roster, found, verdicts)
         out.print(f"{finished.played} trials played now, {finished.failed} failed, {seconds:.0f} s.")
-        out.print(f"Run:    {escape(str(finished.ledger.folder))}\nReport: {escape(str(page))}", soft_wrap=True)
+        out.print(f"Run:    {escape(str(folder))}\nReport: {escape(str(page))}", soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
 
 
-def _judged(ledger: Ledger, *, is_quiet: bool) -> list[Any]:
-    from fairfight.verdict.decide import verdicts
+def _roster(run_folder: Path) -> Roster:
+    from fairfight.ledger import Ledger
+    from fairfight.verdict.roster import read_roster
+
+    return read_roster(Ledger(run_folder))
+
+
+def _standings(roster: Roster) -> list[Standing]:
+    from fairfight.report.standings import standings
+
+    return standings(roster)
+
+
+def _judged(roster: Roster, *, is_quiet: bool) -> list[Verdict]:
+    from fairfight.verdict.decide import questions_of, verdicts
 
     found = []
     with _Bars("verdict", is_quiet=is_quiet) as bars:
-        if questions := ledger.run()["study"].get("questions", ()):
+        if questions := questions_of(roster):
             bars.starts("verdict", len(questions))
-        for verdict in verdicts(ledger):
+        for verdict in verdicts(roster):
             found.append(verdict)
             bars.advances(1)
     return found
 
 
-def _show(ledger: Ledger, verdicts: list[Any]) -> None:
+def _show(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
     from fairfight.report.tables import score_table, verdict_table
     from fairfight.report.wording import headline, notes
 
-    out.print(score_table(ledger))
+    out.print(score_table(roster, found))
     out.print(verdict_table(verdicts))
     for place, verdict in enumerate(verdicts):
         out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
         for note in notes(verdict, shows_gaps=place == 0):
             out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
-    truncated = ledger.run().get("truncated", {})
+    truncated = roster.run.get("truncated", {})
     if any(truncated.values()):
         out.print(
             f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
@@ -232,12 +247,12 @@ def _show(ledger: Ledger, verdicts: list[Any]) -> None:
         )
 
 
-def _write_report(ledger: Ledger, verdicts: list[Any]) -> Path:
+def _write_report(run_folder: Path, roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> Path:
     from fairfight.ledger import write_atomically
     from fairfight.report.page import render
 
-    file = ledger.folder / "report.html"
-    write_atomically(file, render(ledger, verdicts).encode())
+    file = run_folder / "report.html"
+    write_atomically(file, render(roster, found, verdicts).encode())
     return file
 
 

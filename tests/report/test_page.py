@@ -6,19 +6,21 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import pytest
-
-from fairfight.errors import InputError
-from fairfight.ledger import Ledger
 from fairfight.report.page import render
+from fairfight.report.standings import standings
 from fairfight.verdict.decide import judge_all
+from fairfight.verdict.roster import read_roster
 
 HOSTILE = "</script><script>alert('owned')</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
 
+def drawn(ledger, verdicts=None):
+    roster = read_roster(ledger)
+    return render(roster, standings(roster), judge_all(ledger) if verdicts is None else verdicts)
+
+
 def page_of(planted, folder, **world):
-    ledger = planted.build(folder, planted.World(**world))
-    return render(ledger, judge_all(ledger))
+    return drawn(planted.build(folder, planted.World(**world)))
 
 
 class Read(HTMLParser):
@@ -110,7 +112,7 @@ def test_hostile_text_stays_text(planted, tmp_path):
 def test_hostile_text_makes_no_element_wherever_the_ledger_holds_it(planted, tmp_path):
     ledger = planted.build(tmp_path, planted.World())
     (verdict,) = judge_all(ledger)
-    plain = Read(render(ledger, [verdict]))
+    plain = Read(drawn(ledger, [verdict]))
     run, table = ledger.run(), ledger.examples()
     run["study"] |= {"name": HOSTILE, "about": HOSTILE, "methods": {HOSTILE: {HOSTILE: HOSTILE}}}
     run |= {"versions": {HOSTILE: HOSTILE}, "inputs": HOSTILE}
@@ -118,7 +120,7 @@ def test_hostile_text_makes_no_element_wherever_the_ledger_holds_it(planted, tmp
     ledger.write_run(run)
     rows = tuple(replace(row, tags={key: value + HOSTILE for key, value in row.tags.items()}) for row in table.rows)
     ledger.write_examples(replace(table, rows=rows))
-    page = Read(render(ledger, [replace(verdict, warnings=(HOSTILE,), failed=(HOSTILE,))]))
+    page = Read(drawn(ledger, [replace(verdict, warnings=(HOSTILE,), failed=(HOSTILE,))]))
     assert page.elements["img"] == 0
     assert page.elements["script"] == plain.elements["script"]
     assert set(page.elements) == set(plain.elements)
@@ -205,7 +207,7 @@ def test_the_worst_errors_of_a_family_come_first(planted, tmp_path):
             scores[place] = -100.0
             kept = {**trial.outcome.scores, row.set: tuple(scores)}
             ledger.write(replace(trial, outcome=replace(trial.outcome, scores=kept)))
-    page = render(ledger, judge_all(ledger))
+    page = drawn(ledger)
     family = page.split(f"<summary>{row.tags['jailbreak']}</summary>")[1].split("</details>")[0]
     first = family.split("<h3>logistic_probe</h3>")[1].split("</blockquote>")[0]
     assert f"positive, missed in 100 % of trials · {row.set} · {row.id}" in first
@@ -228,7 +230,7 @@ def test_a_rate_of_no_text_is_a_dash_and_not_a_zero(planted, tmp_path):
     table = ledger.examples()
     rows = tuple(replace(row, tags={"jailbreak": "only harmful"}) if row.label else row for row in table.rows)
     ledger.write_examples(replace(table, rows=rows))
-    page = Read(render(ledger, judge_all(ledger)))
+    page = Read(drawn(ledger))
     (own,) = [row for rows in page.tables for row in rows if row[:1] == ["only harmful"]]
     assert own[1] == "120 + 0"
     assert own[3::2] == ["\u2013", "\u2013"]
@@ -250,7 +252,7 @@ def test_what_a_card_does_not_know_stays_empty(planted, tmp_path):
     run = ledger.run()
     unknown = {key: value for key, value in run["dictionaries"][0].items() if key in ("name", "role", "kind")}
     ledger.write_run({**run, "dictionaries": [unknown]})
-    page = Read(render(ledger, judge_all(ledger)))
+    page = Read(drawn(ledger))
     (card,) = page.table("dictionary", "role", "kind", "site", "seed", "FVU", "L0", "dead", "training FLOPs")
     assert {name for name, value in card.items() if value} == {"dictionary", "role", "kind"}
 
@@ -267,16 +269,11 @@ def test_a_failed_trial_is_named_with_its_reason(planted, tmp_path):
 
 def test_a_question_without_a_verdict_is_named(planted, tmp_path):
     ledger = planted.build(tmp_path, planted.World())
-    assert "main" in render(ledger, [])
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(InputError):
-        render(Ledger(tmp_path), [])
+    assert "main" in drawn(ledger, [])
 
 
 def test_a_verdict_from_another_question_is_shown_as_it_is(planted, tmp_path):
     ledger = planted.build(tmp_path, planted.World())
     (verdict,) = judge_all(ledger)
     renamed = replace(verdict, question=verdict.question.model_copy(update={"name": "asked later"}))
-    assert "asked later" in render(ledger, [renamed])
+    assert "asked later" in drawn(ledger, [renamed])

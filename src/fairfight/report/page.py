@@ -11,31 +11,25 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fairfight.ledger import Ledger
 from fairfight.records import Failed, Trial
 from fairfight.report import figures, wording
 from fairfight.report.mistakes import Family, families
-from fairfight.report.standings import Curve, Standing, charged_flops, curves, standings
+from fairfight.report.standings import Curve, Standing, charged_flops, curves
 from fairfight.report.tables import score_rows
 from fairfight.verdict.answer import Verdict
 from fairfight.verdict.decide import questions_of
 from fairfight.verdict.intervals import MACRO
-from fairfight.verdict.roster import Roster, read_roster
+from fairfight.verdict.roster import Roster
 
 _PLOTLY_SETTINGS = {"responsive": True, "displayModeBar": False, "displaylogo": False}
 
 
-def render(ledger: Ledger, verdicts: Sequence[Verdict]) -> str:
+def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict]) -> str:
     """Give the report of a run as one HTML text, about 5 MB, of which Plotly's script is nearly all.
 
     Questions of the study that have no verdict among `verdicts` are named as not judged. All text from the ledger is
-    escaped. The same ledger and verdicts give the same bytes.
-
-    Raises:
-        InputError: the folder is no run, or holds no trial of its study.
+    escaped. The same arguments give the same bytes.
     """
-    roster = read_roster(ledger)
-    found = standings(roster)
     marked = list(dict.fromkeys(name for verdict in verdicts for name in (verdict.challenger, verdict.defender)))
     template = _environment().get_template("report.html.j2")
     return template.render(

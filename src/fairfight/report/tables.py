@@ -10,12 +10,11 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from fairfight.ledger import Ledger
-from fairfight.report.standings import Standing, standings
+from fairfight.report.standings import Standing
 from fairfight.report.wording import METRICS, UNADJUSTED, bracketed, difference, flops, number
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
 from fairfight.verdict.intervals import MACRO
-from fairfight.verdict.roster import Entry, Roster, read_roster
+from fairfight.verdict.roster import Entry, Roster
 
 _STYLE = {"wins": "bold green", "loses": "bold red", "ties": "bold yellow", "undecided": "bold"}
 
@@ -58,19 +57,14 @@ def score_rows(roster: Roster, found: Sequence[Standing]) -> Rows:
     return Rows(columns, (*(_score_cells(own, roster.test_sets) for own in found), *incomplete))
 
 
-def score_table(ledger: Ledger) -> Table:
-    """Give all contenders and test sets of a run as a terminal table.
-
-    Raises:
-        InputError: the folder is no run, or holds no trial of its study.
-    """
-    roster = read_roster(ledger)
+def score_table(roster: Roster, found: Sequence[Standing]) -> Table:
+    """Give all contenders and test sets of a run as a terminal table."""
     caption = (
         f"AUROC, mean over {len(roster.seeds)} split seeds and each dictionary's seeds, with a 95 % interval (clusters "
         "and seeds resampled). FLOPs: mean of a trial, a tenth of the dictionary's training included."
     )
-    caption = " ".join([caption, *limits(ledger.run())])
-    return _drawn(score_rows(roster, standings(roster)), title="Scores", caption=caption)
+    caption = " ".join([caption, *limits(roster.run)])
+    return _drawn(score_rows(roster, found), title="Scores", caption=caption)
 
 
 def markdown(rows: Rows) -> str:
@@ -79,34 +73,25 @@ def markdown(rows: Rows) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def markdown_scores(ledger: Ledger) -> str:
+def markdown_scores(roster: Roster, found: Sequence[Standing]) -> str:
     """Give every contender's AUROC as Markdown: a summary with intervals, then a table a test set with every seed.
 
     A cell is the mean over dictionary seeds. Contenders that lack a seed stand below the tables with what they lack.
-
-    Raises:
-        InputError: the folder is no run, or holds no trial of its study.
     """
-    roster = read_roster(ledger)
-    parts = [markdown(score_rows(roster, standings(roster))), *limits(ledger.run())]
+    parts = [markdown(score_rows(roster, found)), *limits(roster.run)]
     parts += [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
     if roster.incomplete:
         parts.append("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
     return "\n\n".join(parts) + "\n"
 
 
-def scores_json(ledger: Ledger) -> list[dict[str, Any]]:
-    """Give what `markdown_scores` shows as plain data: an entry a contender, with what it lacks where it is incomplete.
-
-    Raises:
-        InputError: the folder is no run, or holds no trial of its study.
-    """
-    roster = read_roster(ledger)
+def scores_json(roster: Roster, found: Sequence[Standing]) -> list[dict[str, Any]]:
+    """Give what `markdown_scores` shows as plain data: an entry a contender, with what it lacks where it is incomplete."""
     incomplete = [
         {"method": name, "side": roster.contenders[name].side, "lacking": why}
         for name, why in roster.incomplete.items()
     ]
-    return [*(_score_json(roster, own) for own in standings(roster)), *incomplete]
+    return [*(_score_json(roster, own) for own in found), *incomplete]
 
 
 def _score_json(roster: Roster, own: Standing) -> dict[str, Any]:

@@ -46,16 +46,15 @@ def judge_all(ledger: Ledger) -> list[Verdict]:
     Raises:
         InputError, DamagedFileError, EmptyClassError: as for `judge`.
     """
-    return list(verdicts(ledger))
+    return list(verdicts(read_roster(ledger)))
 
 
-def verdicts(ledger: Ledger) -> Iterator[Verdict]:
-    """Give the verdicts of `judge_all` one by one: each takes seconds on a large run.
+def verdicts(roster: Roster) -> Iterator[Verdict]:
+    """Give the verdicts of `judge_all` one by one, as each takes seconds on a large run.
 
     Raises:
-        InputError, DamagedFileError, EmptyClassError: as for `judge`.
+        InputError, EmptyClassError: as for `judge`.
     """
-    roster = read_roster(ledger)
     return (judge_roster(roster, question) for question in questions_of(roster))
 
 
