@@ -74,7 +74,7 @@ class _Evenness:
 
 
 def _shuffled(sizes: list[int], names: tuple[str, ...]) -> _Grid:
-    """Give all combinations of values by position, in an order that hangs on the settings' names alone."""
+    """Give all combinations of values by position, in an order that hangs on the settings' names and sizes."""
     grid = np.array(list(itertools.product(*map(range, sizes))), dtype=np.int64).reshape(math.prod(sizes), len(sizes))
     return stream("configurations", *names).permutation(grid)
 

@@ -26,7 +26,7 @@ Settings = Mapping[str, Any]
 TUNING_SEED = 0
 _RESERVED = "configurations"
 _LARGEST_SPACE = 100_000
-"""Configurations of a method, of which a handful are tried: 10 MB while they are put in order."""
+"""Configurations of a method, of which a handful are tried: 3 MB and 0.05 s for the first eight of so many."""
 _SIDE_OF: dict[str, Side] = {"contestant": "dictionary", "rival": "rival", "control": "control"}
 
 
