@@ -1,0 +1,173 @@
+"""The back end that needs torch alone, on any device; and what the compiled ones are checked against."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fairfight.dictionaries.kernels.contract import (
+    BETA1,
+    BETA2,
+    EPS,
+    Block,
+    Codes,
+    Entries,
+    Gradients,
+    Matrices,
+    Moments,
+    Reconstruction,
+    adam_factors,
+)
+from fairfight.dictionaries.weights import project
+
+CHUNK_TOKENS = 1024
+
+
+class PlainKernels:
+    """Sparse products by embedding bags, which torch has for all devices. Keeps nothing between calls."""
+
+    def top_k(
+        self, x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"], b_enc: Float[Tensor, " latent"], k: int
+    ) -> Codes:
+        """Give the k largest positive pre-activations of each token."""
+        found = [project(part, W_enc, b_enc).topk(k, dim=1, sorted=False) for part in x.split(CHUNK_TOKENS)]
+        values = torch.cat([part.values for part in found]).relu_()
+        latents = torch.cat([part.indices for part in found])
+        starts = torch.arange(0, len(x) * k + 1, k, device=x.device)
+        tokens = torch.arange(len(x), device=x.device).repeat_interleave(k)
+        return Codes(starts, latents.flatten(), tokens, values.flatten())
+
+    def above(
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        floors: Float[Tensor, " latent"],
+    ) -> Codes:
+        """Give the pre-activations that exceed their latent's floor."""
+        places, values, first = [], [], 0
+        for part in x.split(CHUNK_TOKENS):
+            pre = project(part, W_enc, b_enc)
+            place = (pre > floors).nonzero()
+            values.append(pre[place[:, 0], place[:, 1]])
+            place[:, 0] += first
+            places.append(place)
+            first += len(part)
+        tokens, latents = torch.cat(places).T
+        starts = F.pad(tokens.bincount(minlength=len(x)).cumsum(0), (1, 0))
+        return Codes(starts, latents.contiguous(), tokens.contiguous(), torch.cat(values))
+
+    def keep_top_k(self, matrix: Float[Tensor, "token latent"], k: int) -> None:
+        """Set to zero, in place, all but the k largest entries of each row."""
+        values, chosen = matrix.topk(k, dim=1, sorted=False)
+        matrix.zero_().scatter_(1, chosen, values)
+
+    def reconstruct(
+        self,
+        target: Float[Tensor, "token d_model"],
+        W_dec: Float[Tensor, "latent d_model"],
+        codes: Codes,
+        values: Float[Tensor, " entry"],
+        scale: float,
+        levels: Int[Tensor, " latent"] | None = None,
+        depth: int = 1,
+    ) -> Reconstruction:
+        """Decode `values` and compare with the target."""
+        rows = codes.tokens
+        if levels is not None:
+            rows = rows + len(target) * levels[codes.latents.long()]
+        sums = _sum_by(rows, depth * len(target), codes.latents, values, W_dec)
+        errors = sums.view(depth, *target.shape).cumsum(dim=0) - target
+        # What a level's latents feel is the sum of the errors of their own level and of all deeper ones.
+        pull = errors.flip(0).cumsum(dim=0).flip(0).mul_(scale).view_as(sums)
+        loss = errors.double().square().sum().item()
+        return Reconstruction(loss, pull, _inner_products(pull, rows, W_dec, codes.latents))
+
+    def gradients(
+        self,
+        x: Float[Tensor, "token d_model"],
+        pull: Float[Tensor, "level_token d_model"],
+        W_dec: Float[Tensor, "latent d_model"],
+        entries: Entries,
+        block: Block | None,
+        along: Float[Tensor, " latent"] | None,
+        *,
+        unit_norm: bool,
+    ) -> Gradients:
+        """Add up the entries' outer products by latent."""
+        latents, pull_rows, values, pushes = entries
+        is_felt = (values != 0) | (pushes != 0)
+        dW_enc = _sum_by(latents, len(W_dec), pull_rows % len(x), pushes, x)
+        dW_dec = _sum_by(latents, len(W_dec), pull_rows, values, pull)
+        db_enc = torch.zeros(len(W_dec), dtype=x.dtype, device=x.device).index_add_(0, latents.long(), pushes)
+        is_touched = torch.zeros(len(W_dec), dtype=torch.bool, device=x.device)
+        is_touched[latents[is_felt].long()] = True
+        if block is not None:
+            dW_enc[block.latents] += block.W_enc
+            dW_dec[block.latents] += block.W_dec
+            db_enc[block.latents] += block.b_enc
+            is_touched[block.latents] = True
+        if along is not None:
+            dW_dec += along.unsqueeze(1) * W_dec
+            is_touched |= along != 0
+        if unit_norm:
+            dW_dec.addcmul_((dW_dec * W_dec).sum(dim=1, keepdim=True), W_dec, value=-1.0)
+        squared = dW_enc.double().square().sum().item() + dW_dec.double().square().sum().item()
+        return Gradients(dW_enc, dW_dec, db_enc, is_touched, squared)
+
+    def sum_of_rows(
+        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"] | None = None
+    ) -> Float[Tensor, " d_model"]:
+        """Give the (weighted) sum of rows."""
+        return matrix.sum(dim=0) if weights is None else weights @ matrix
+
+    def adam(
+        self,
+        weights: Matrices,
+        moments: tuple[Moments, Moments],
+        gradients: Gradients,
+        *,
+        rate: float,
+        step: int,
+        factor: float,
+        unit_norm: bool,
+    ) -> None:
+        """Take a step of Adam in place."""
+        size, sharpen = adam_factors(rate, step)
+        for weight, (mean, square), gradient in zip(
+            weights, moments, (gradients.W_enc, gradients.W_dec), strict=True
+        ):
+            scaled = gradient * factor
+            mean.lerp_(scaled, 1 - BETA1)
+            square.mul_(BETA2).addcmul_(scaled, scaled, value=1 - BETA2)
+            weight.addcdiv_(mean, square.sqrt().mul_(sharpen).add_(EPS), value=-size)
+        if unit_norm:
+            weights.W_dec.copy_(F.normalize(weights.W_dec, dim=1))
+
+
+def _sum_by(
+    owners: Int[Tensor, " entry"],
+    count: int,
+    members: Int[Tensor, " entry"],
+    weights: Float[Tensor, " entry"],
+    vectors: Float[Tensor, "member d_model"],
+) -> Float[Tensor, "owner d_model"]:
+    """Give for each owner the weighted sum of its members' vectors, in the order of the entries."""
+    order = owners.argsort(stable=True)
+    counts = owners.bincount(minlength=count)
+    starts = counts.cumsum(0) - counts
+    return F.embedding_bag(
+        members.long()[order], vectors, starts, per_sample_weights=weights[order], mode="sum", include_last_offset=False
+    )
+
+
+def _inner_products(
+    vectors: Float[Tensor, "row d_model"],
+    rows: Int[Tensor, " entry"],
+    atoms: Float[Tensor, "latent d_model"],
+    latents: Int[Tensor, " entry"],
+) -> Float[Tensor, " entry"]:
+    parts = zip(rows.long().split(65_536), latents.long().split(65_536), strict=True)
+    return torch.cat([(vectors[row] * atoms[latent]).sum(dim=1) for row, latent in parts]) if len(rows) else vectors[:0, 0]
