@@ -1,0 +1,305 @@
+"""One sparse autoencoder in training: its state, and the step that all its kinds share.
+
+A kind brings a `Rule`: which latents speak, what their codes are, and what a code's gradient does to its
+pre-activation. Encoder product, decoding, gradients, clipping and Adam are here, on sparse codes from end to end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fairfight.dictionaries.kernels.contract import (
+    BETA1,
+    BETA2,
+    EPS,
+    Block,
+    Codes,
+    Entries,
+    Kernels,
+    Matrices,
+    Moments,
+    adam_factors,
+)
+from fairfight.dictionaries.weights import project
+from fairfight.errors import NonFiniteError, StudyError
+
+__all__ = ["Push", "Revival", "Rule", "SaeState", "SaeTrainer", "Step"]
+
+
+@dataclass
+class SaeState:
+    """All that a step changes, and so all that a checkpoint keeps."""
+
+    W_enc: Float[Tensor, "latent d_model"]
+    """The encoder, a row for each latent."""
+    W_dec: Float[Tensor, "latent d_model"]
+    b_dec: Float[Tensor, " d_model"]
+    vectors: dict[str, Float[Tensor, " latent"]]
+    """What a kind learns for each latent: `b_enc`, thresholds, gates."""
+    silent_tokens: Int[Tensor, " latent"]
+    """Tokens since each latent spoke."""
+    steps: int = 0
+    mean: dict[str, Tensor] = field(default_factory=dict)
+    """Adam's running mean of each parameter's gradient."""
+    square: dict[str, Tensor] = field(default_factory=dict)
+    """Adam's running mean of its square."""
+    scalars: dict[str, float] = field(default_factory=dict)
+    """What a kind keeps between steps besides."""
+
+    @classmethod
+    def start(
+        cls,
+        W_enc: Float[Tensor, "latent d_model"],
+        W_dec: Float[Tensor, "latent d_model"],
+        b_dec: Float[Tensor, " d_model"],
+        vectors: dict[str, Float[Tensor, " latent"]],
+    ) -> SaeState:
+        """Give the state before the first step."""
+        silent = torch.zeros(len(W_dec), dtype=torch.long, device=W_dec.device)
+        state = cls(W_enc.clone(), W_dec.clone(), b_dec.clone(), {n: v.clone() for n, v in vectors.items()}, silent)
+        for name, parameter in state.parameters().items():
+            state.mean[name], state.square[name] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Give what Adam moves, by name."""
+        return {"W_enc": self.W_enc, "W_dec": self.W_dec, "b_dec": self.b_dec, **self.vectors}
+
+    def moments(self, name: str) -> Moments:
+        """Give Adam's two running means of a parameter."""
+        return Moments(self.mean[name], self.square[name])
+
+
+class Push(NamedTuple):
+    """What a kind makes of the gradients of its codes."""
+
+    pre: Float[Tensor, " entry"]
+    """Gradient of the product of the token with the encoder row."""
+    vectors: dict[str, Float[Tensor, " latent"]]
+    """Gradients of the kind's vectors, except where they are that of a plain bias (`b_enc`), which is filled in."""
+    penalty: float = 0.0
+    """What the kind adds to the loss."""
+    along: Float[Tensor, " latent"] | None = None
+    """Gradient of each atom along itself, out of a penalty on its norm."""
+
+
+class Rule(Protocol):
+    """What a kind of sparse autoencoder adds to the common step."""
+
+    def vectors(self, latents: int) -> dict[str, Float[Tensor, " latent"]]:
+        """Give the kind's vectors before the first step."""
+        ...
+
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
+        """Give the entries that matter: those that speak, and those whose silence has a gradient."""
+        ...
+
+    def values(self, state: SaeState, codes: Codes) -> tuple[Float[Tensor, " entry"], ...]:
+        """Give what each entry is decoded with: once for each reconstruction in the loss, the real one first."""
+        ...
+
+    def push(
+        self,
+        state: SaeState,
+        codes: Codes,
+        values: tuple[Float[Tensor, " entry"], ...],
+        pulls: tuple[Float[Tensor, " entry"], ...],
+    ) -> Push:
+        """Give the gradients that follow from those of `values`."""
+        ...
+
+    def levels(self) -> tuple[Int[Tensor, " latent"], int] | None:
+        """Give the nested level of each latent and how many there are, or None where all are one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Revival:
+    """The auxiliary loss of dead latents: they explain what the others left over.
+
+    loss = weight min(dead / k, 1) mean_t ||e_t - e_hat_t||^2 with k = d_model // 2, e = x - x_hat held constant and e_hat
+    what the k largest pre-activations of dead latents make of it, whatever their sign.
+
+    Source: Gao et al. (2024), appendix A.2; the factor for few dead latents as in sparsify and SAELens.
+    """
+
+    after_tokens: int
+    """Silent tokens that make a latent dead."""
+    weight: float = 1 / 32
+
+
+class Step(NamedTuple):
+    """What a step found."""
+
+    loss: float
+    """Mean over tokens of the whole loss."""
+    squared_error: float
+    """Mean over tokens of the reconstruction's squared error (summed over levels where there are any)."""
+    l0: float
+    dead: int
+    """Latents that were dead before the step."""
+
+
+class SaeTrainer:
+    """Takes steps on a state. The same state and batches give the same bits on any number of threads."""
+
+    def __init__(
+        self,
+        state: SaeState,
+        rule: Rule,
+        kernels: Kernels,
+        *,
+        revival: Revival | None = None,
+        clip_norm: float = 1.0,
+        unit_norm: bool = True,
+    ) -> None:
+        """`clip_norm` bounds the norm of all gradients together; `unit_norm` keeps atoms at norm one."""
+        self.state = state
+        self._rule = rule
+        self._kernels = kernels
+        self._revival = revival
+        self._clip_norm = clip_norm
+        self._unit_norm = unit_norm
+        self._levels, self._depth = rule.levels() or (None, 1)
+
+    @torch.no_grad()
+    def step(self, x: Float[Tensor, "token d_model"], rate: float) -> Step:
+        """Take one step on a batch with this learning rate.
+
+        Raises:
+            NonFiniteError: the loss became NaN or infinite.
+        """
+        state, kernels, tokens = self.state, self._kernels, len(x)
+        dead = self._dead()
+        centred = x - state.b_dec
+        codes = self._rule.choose(kernels, state, centred)
+        values = self._rule.values(state, codes)
+        found = [
+            kernels.reconstruct(centred, state.W_dec, codes, value, 2 / tokens, self._levels, self._depth)
+            for value in values
+        ]
+        push = self._rule.push(state, codes, values, tuple(part.code_pulls for part in found))
+        outer_error = found[0].pull[(self._depth - 1) * tokens :]
+        block, revived = self._revive(centred, outer_error, dead)
+        pull, entries = self._entries(codes, values, push, [part.pull for part in found], tokens)
+        gradients = kernels.gradients(
+            centred, pull, state.W_dec, entries, block, push.along, unit_norm=self._unit_norm
+        )
+        # b_dec is added to every reconstruction and subtracted from the encoder's input. The pull of the first level
+        # holds those of all deeper ones.
+        b_dec = sum(kernels.sum_of_rows(part.pull[:tokens]) for part in found)
+        b_dec = b_dec - kernels.sum_of_rows(state.W_enc, gradients.b_enc)
+        vectors = {"b_dec": b_dec, **({"b_enc": gradients.b_enc} if "b_enc" in state.vectors else {}), **push.vectors}
+        loss = sum(part.loss for part in found) / tokens + push.penalty + revived
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                f"Training left the finite numbers at step {state.steps}; a finite loss was expected. "
+                "Lower the recipe's learning_rate, and look for outliers among the activations."
+            )
+        state.steps += 1
+        factor = self._clipping(gradients.squared_norm, vectors)
+        kernels.adam(
+            Matrices(state.W_enc, state.W_dec),
+            (state.moments("W_enc"), state.moments("W_dec")),
+            gradients,
+            rate=rate,
+            step=state.steps,
+            factor=factor,
+            unit_norm=self._unit_norm,
+        )
+        parameters = state.parameters()
+        for name, gradient in vectors.items():
+            _adam(parameters[name], state.moments(name), gradient * factor, rate, state.steps)
+        is_active = values[0] > 0
+        state.silent_tokens += tokens
+        state.silent_tokens[codes.latents[is_active].long()] = 0
+        return Step(loss, found[0].loss / tokens, int(is_active.sum()) / tokens, int(dead.sum()))
+
+    def _dead(self) -> Bool[Tensor, " latent"]:
+        if self._revival is None:
+            return torch.zeros_like(self.state.silent_tokens, dtype=torch.bool)
+        return self.state.silent_tokens >= self._revival.after_tokens
+
+    def _revive(
+        self, x: Float[Tensor, "token d_model"], error: Float[Tensor, "token d_model"], is_dead: Bool[Tensor, " latent"]
+    ) -> tuple[Block | None, float]:
+        """Give the gradients of the auxiliary loss and its value; `error` is the scaled error of the reconstruction."""
+        dead = is_dead.nonzero().flatten()
+        if self._revival is None or not len(dead):
+            return None, 0.0
+        tokens, most = x.shape[0], max(1, x.shape[1] // 2)
+        weight = self._revival.weight * min(len(dead) / most, 1.0)
+        rows, atoms = self.state.W_enc[dead], self.state.W_dec[dead]
+        codes = project(x, rows, self.state.vectors["b_enc"][dead])
+        if most < len(dead):
+            self._kernels.keep_top_k(codes, most)
+        is_chosen = codes != 0
+        miss = project(codes, atoms.T.contiguous()).add_(error, alpha=tokens / 2)
+        loss = weight * miss.square().sum(dim=1, dtype=torch.float64).sum().item() / tokens
+        pull = miss.mul_(2 * weight / tokens)
+        pushes = project(pull, atoms).mul_(is_chosen)
+        columns = pushes.T.contiguous()
+        block = Block(
+            dead,
+            project(columns, x.T.contiguous()),
+            project(codes.T.contiguous(), pull.T.contiguous()),
+            columns.sum(dim=1),
+        )
+        return block, loss
+
+    def _entries(
+        self,
+        codes: Codes,
+        values: tuple[Float[Tensor, " entry"], ...],
+        push: Push,
+        pulls: list[Float[Tensor, "level_token d_model"]],
+        tokens: int,
+    ) -> tuple[Float[Tensor, "row d_model"], Entries]:
+        """Give the pulls of all reconstructions under each other, and the entries that point into them."""
+        rows = codes.tokens
+        if self._levels is not None:
+            rows = rows + self._levels[codes.latents.long()] * tokens
+        if len(values) == 1:
+            return pulls[0], Entries(codes.latents, rows, values[0], push.pre)
+        size = self._depth * tokens
+        more = len(values) - 1
+        return torch.cat(pulls), Entries(
+            codes.latents.repeat(more + 1),
+            torch.cat([rows + index * size for index in range(more + 1)]),
+            torch.cat(values),
+            torch.cat([push.pre, *[torch.zeros_like(push.pre)] * more]),
+        )
+
+    def _clipping(self, squared_norm: float, vectors: dict[str, Tensor]) -> float:
+        squared = squared_norm + sum(gradient.double().square().sum().item() for gradient in vectors.values())
+        return min(1.0, self._clip_norm / (math.sqrt(squared) + 1e-6))
+
+
+def _adam(parameter: Tensor, moments: Moments, gradient: Tensor, rate: float, step: int) -> None:
+    size, sharpen = adam_factors(rate, step)
+    moments.mean.lerp_(gradient, 1 - BETA1)
+    moments.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    parameter.addcdiv_(moments.mean, moments.square.sqrt().mul_(sharpen).add_(EPS), value=-size)
+
+
+def by_latent(values: Float[Tensor, " entry"], codes: Codes, latents: int) -> Float[Tensor, " latent"]:
+    """Give the sum of the entries' values for each latent, in the order of the entries."""
+    return torch.zeros(latents, dtype=values.dtype, device=values.device).index_add_(0, codes.latents.long(), values)
+
+
+def unit_rows(rows: Float[Tensor, "latent d_model"]) -> Float[Tensor, "latent d_model"]:
+    """Give the rows at norm one."""
+    return F.normalize(rows, dim=1)
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise StudyError unless a setting lies between zero and one."""
+    if not 0 < value < 1:
+        raise StudyError(f"The recipe has {name} = {value}, but it must lie between 0 and 1. Change it in the study.")
