@@ -209,9 +209,7 @@ def _state_of(job: Job, scaling: Scaling) -> SaeState:
     """Give where the job starts: unit atoms drawn at random, the encoder their transpose, `b_dec` the mean token."""
     if job.start is not None:
         start = job.start
-        vectors = {
-            name: value if name == "r_mag" else value * scaling.factor for name, value in start.vectors.items()
-        }
+        vectors = {name: value if name == "r_mag" else value * scaling.factor for name, value in start.vectors.items()}
         return SaeState.start(start.W_enc, start.W_dec, start.b_dec * scaling.factor, vectors)
     atoms = unit_rows(torch.randn(job.latents, len(scaling.mean), generator=job.stream))
     return SaeState.start(atoms, atoms, scaling.mean * scaling.factor, job.rule.vectors(job.latents))
@@ -241,7 +239,7 @@ def _keep(file: Path, jobs: Sequence[Job], states: Sequence[SaeState]) -> None:
         for group, members in (("weight", state.parameters()), ("mean", state.mean), ("square", state.square)):
             tensors |= {f"{job.name}/{group}/{name}": value for name, value in members.items()}
         tensors[f"{job.name}/silent_tokens"] = state.silent_tokens
-        scalars[job.name] = state.scalars
+        scalars[job.name] = [state.scalars, state.flops_executed, state.flops_dense]
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
     save_file(tensors, partial, {"steps": str(states[0].steps), "scalars": json.dumps(scalars)})
@@ -258,7 +256,8 @@ def _restore(file: Path, jobs: Sequence[Job], states: Sequence[SaeState]) -> int
                     for name, value in members.items():
                         value.copy_(opened.get_tensor(f"{job.name}/{group}/{name}"))
                 state.silent_tokens.copy_(opened.get_tensor(f"{job.name}/silent_tokens"))
-                state.scalars, state.steps = scalars[job.name], steps
+                state.scalars, state.flops_executed, state.flops_dense = scalars[job.name]
+                state.steps = steps
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DamagedFileError(
             f"{file} is no checkpoint of this training ({error}). Delete it to start anew."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,7 @@ def train(recipe: Recipe, tokens: TokenSource, seed: int, *, model: str = "") ->
     dictionary, tokens_seen, flops = recipe.train(tokens, seed)
     card = Card(
         kind=dictionary.kind,
-        recipe=dataclasses.asdict(recipe),  # pyright: ignore[reportArgumentType]
+        recipe=_plain(recipe),
         seed=seed,
         site=tokens.site,
         model=model,
@@ -52,6 +52,12 @@ def train(recipe: Recipe, tokens: TokenSource, seed: int, *, model: str = "") ->
         **measure(dictionary, tokens)._asdict(),
     )
     return Trained(dictionary, card)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Give the settings as JSON would give them back: lists for tuples."""
+    settings = dataclasses.asdict(recipe)  # pyright: ignore[reportArgumentType]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)

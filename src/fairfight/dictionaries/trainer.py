@@ -52,6 +52,10 @@ class SaeState:
     """Adam's running mean of its square."""
     scalars: dict[str, float] = field(default_factory=dict)
     """What a kind keeps between steps besides."""
+    flops_executed: int = 0
+    """Floating-point operations so far, those with codes that are known to be zero left out."""
+    flops_dense: int = 0
+    """What a trainer without sparse products would have done."""
 
     @classmethod
     def start(
@@ -189,9 +193,7 @@ class SaeTrainer:
         outer_error = found[0].pull[(self._depth - 1) * tokens :]
         block, revived = self._revive(centred, outer_error, dead)
         pull, entries = self._entries(codes, values, push, [part.pull for part in found], tokens)
-        gradients = kernels.gradients(
-            centred, pull, state.W_dec, entries, block, push.along, unit_norm=self._unit_norm
-        )
+        gradients = kernels.gradients(centred, pull, state.W_dec, entries, block, push.along, unit_norm=self._unit_norm)
         # b_dec is added to every reconstruction and subtracted from the encoder's input. The pull of the first level
         # holds those of all deeper ones.
         b_dec = sum(kernels.sum_of_rows(part.pull[:tokens]) for part in found)
@@ -220,6 +222,7 @@ class SaeTrainer:
         is_active = values[0] > 0
         state.silent_tokens += tokens
         state.silent_tokens[codes.latents[is_active].long()] = 0
+        self._charge(tokens, sum(len(value) for value in values), len(values), int(dead.sum()))
         return Step(loss, found[0].loss / tokens, int(is_active.sum()) / tokens, int(dead.sum()))
 
     def _dead(self) -> Bool[Tensor, " latent"]:
@@ -276,6 +279,15 @@ class SaeTrainer:
             torch.cat(values),
             torch.cat([push.pre, *[torch.zeros_like(push.pre)] * more]),
         )
+
+    def _charge(self, tokens: int, entries: int, reconstructions: int, dead: int) -> None:
+        """Count one product for encoding, and for each reconstruction one forward and two or three backward."""
+        state, width = self.state, self.state.W_dec.shape[1]
+        revived = 8 * tokens * dead * width
+        product = 2 * tokens * state.W_dec.numel()
+        # The encoder's gradient is one product, however many reconstructions there are.
+        state.flops_dense += product * (2 + 3 * reconstructions) + revived
+        state.flops_executed += product + 2 * width * (3 * entries + entries // reconstructions) + revived
 
     def _clipping(self, squared_norm: float, vectors: dict[str, Tensor]) -> float:
         squared = squared_norm + sum(gradient.double().square().sum().item() for gradient in vectors.values())

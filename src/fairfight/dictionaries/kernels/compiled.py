@@ -364,18 +364,20 @@ def reconstruct(target, W_dec, starts, latents, values, levels, depth, scale, pu
         for r in range(rows * t // threads, rows * (t + 1) // threads):
             a, z = starts[r], starts[r + 1]
             loss = 0.0
+            for d in range(width):
+                pull[r, d] = _ZERO
             for level in range(depth):
                 at = level * rows + r
-                if level == 0:
-                    for d in range(width):
-                        pull[at, d] = -target[r, d]
-                else:
-                    for d in range(width):
-                        pull[at, d] = pull[at - rows, d]
                 _add_atoms(W_dec, latents, values, levels, level, a, z, pull, at)
+                if level + 1 < depth:
+                    for d in range(width):
+                        pull[at + rows, d] = pull[at, d]
+                # The target goes last: adding small terms to it one by one would round each at its size.
                 squared = _ZERO
                 for d in range(width):
-                    squared += pull[at, d] * pull[at, d]
+                    error = pull[at, d] - target[r, d]
+                    pull[at, d] = error
+                    squared += error * error
                 loss += squared
             row_losses[r] = loss
             for d in range(width):
@@ -554,8 +556,7 @@ def sum_of_rows(matrix, weights, threads):
 
 
 @njit(**_JIT)
-def _adam_row(w, m, v, g, is_touched, beta1, beta2, eps, step, sharpen, factor):
-    one_minus1, one_minus2 = _ONE - beta1, _ONE - beta2
+def _adam_row(w, m, v, g, is_touched, beta1, beta2, one_minus1, one_minus2, eps, step, sharpen, factor):
     if is_touched:
         for d in range(w.shape[0]):
             gradient = g[d] * factor
@@ -572,15 +573,18 @@ def _adam_row(w, m, v, g, is_touched, beta1, beta2, eps, step, sharpen, factor):
 
 @njit(parallel=True, **_JIT)
 def adam(
-    W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, beta1, beta2, eps, step, sharpen, factor, threads
+    W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, threads
 ):  # fmt: skip
-    """Take Adam's step on encoder rows and atoms, bring atoms back to unit norm, and keep a bfloat16 copy of the rows."""
+    """Take Adam's step on encoder rows and atoms, bring atoms back to unit norm, and keep a bfloat16 copy of the rows.
+
+    `constants` are those of `_adam_row`. One minus a beta is among them because float32 would round it off by 5e-5.
+    """
     latents, width = W_enc.shape
     has_coarse = coarse.shape[0] > 0
     for t in prange(threads):
         for j in range(latents * t // threads, latents * (t + 1) // threads):
-            _adam_row(W_enc[j], mE[j], vE[j], dE[j], touched[j], beta1, beta2, eps, step, sharpen, factor)
-            _adam_row(W_dec[j], mD[j], vD[j], dD[j], touched[j], beta1, beta2, eps, step, sharpen, factor)
+            _adam_row(W_enc[j], mE[j], vE[j], dE[j], touched[j], *constants)
+            _adam_row(W_dec[j], mD[j], vD[j], dD[j], touched[j], *constants)
             if is_unit:
                 squared = _ZERO
                 for d in range(width):

@@ -76,7 +76,11 @@ class Kernels(Protocol):
     """A back end. What it returns is overwritten by the next step's calls."""
 
     def top_k(
-        self, x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"], b_enc: Float[Tensor, " latent"], k: int
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        k: int,
     ) -> Codes:
         """Give the k largest positive pre-activations of each token, always k entries a token."""
         ...

@@ -75,7 +75,11 @@ class NumbaKernels:
     # ------------------------------------------------------------------------------------------------ choosing
 
     def top_k(
-        self, x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"], b_enc: Float[Tensor, " latent"], k: int
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        k: int,
     ) -> Codes:
         """Give the k largest positive pre-activations of each token."""
         tokens = len(x)
@@ -211,8 +215,8 @@ class NumbaKernels:
         compiled.adam(
             weights.W_enc.numpy(), mean_enc.numpy(), square_enc.numpy(), gradients.W_enc.numpy(),
             weights.W_dec.numpy(), mean_dec.numpy(), square_dec.numpy(), gradients.W_dec.numpy(),
-            gradients.is_touched.numpy(), coarse, unit_norm, *map(np.float32, (BETA1, BETA2, EPS, size, sharpen, factor)),
-            self._threads,
+            gradients.is_touched.numpy(), coarse, unit_norm,
+            tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._threads,
         )  # fmt: skip
         self._coarse_of = weights.W_enc.data_ptr()
 

@@ -29,7 +29,11 @@ class PlainKernels:
     """Sparse products by embedding bags, which torch has for all devices. Keeps nothing between calls."""
 
     def top_k(
-        self, x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"], b_enc: Float[Tensor, " latent"], k: int
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        k: int,
     ) -> Codes:
         """Give the k largest positive pre-activations of each token."""
         found = [project(part, W_enc, b_enc).topk(k, dim=1, sorted=False) for part in x.split(CHUNK_TOKENS)]
@@ -136,9 +140,7 @@ class PlainKernels:
     ) -> None:
         """Take a step of Adam in place."""
         size, sharpen = adam_factors(rate, step)
-        for weight, (mean, square), gradient in zip(
-            weights, moments, (gradients.W_enc, gradients.W_dec), strict=True
-        ):
+        for weight, (mean, square), gradient in zip(weights, moments, (gradients.W_enc, gradients.W_dec), strict=True):
             scaled = gradient * factor
             mean.lerp_(scaled, 1 - BETA1)
             square.mul_(BETA2).addcmul_(scaled, scaled, value=1 - BETA2)
@@ -170,4 +172,6 @@ def _inner_products(
     latents: Int[Tensor, " entry"],
 ) -> Float[Tensor, " entry"]:
     parts = zip(rows.long().split(65_536), latents.long().split(65_536), strict=True)
-    return torch.cat([(vectors[row] * atoms[latent]).sum(dim=1) for row, latent in parts]) if len(rows) else vectors[:0, 0]
+    return (
+        torch.cat([(vectors[row] * atoms[latent]).sum(dim=1) for row, latent in parts]) if len(rows) else vectors[:0, 0]
+    )

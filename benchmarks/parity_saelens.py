@@ -1,0 +1,129 @@
+"""Twenty training steps beside SAELens's own, from the same start and on the same batches, in float32.
+
+Run in an environment that has sae-lens and fairfight: `make bench-parity` makes it. Prints for each kind the largest
+difference of the loss and of every parameter over the steps, and fails where one exceeds the tolerance.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import torch
+
+warnings.filterwarnings("ignore")
+
+from sae_lens import (  # noqa: E402
+    BatchTopKTrainingSAE,
+    BatchTopKTrainingSAEConfig,
+    GatedTrainingSAE,
+    GatedTrainingSAEConfig,
+    JumpReLUTrainingSAE,
+    JumpReLUTrainingSAEConfig,
+    MatryoshkaBatchTopKTrainingSAE,
+    MatryoshkaBatchTopKTrainingSAEConfig,
+    StandardTrainingSAE,
+    StandardTrainingSAEConfig,
+    TopKTrainingSAE,
+    TopKTrainingSAEConfig,
+)
+from sae_lens.saes.sae import TrainStepInput  # noqa: E402
+
+from fairfight.dictionaries.fit import kernels_for  # noqa: E402
+from fairfight.dictionaries.rules import BatchTopKRule, GatedRule, JumpReLURule, ReLURule, TopKRule  # noqa: E402
+from fairfight.dictionaries.trainer import Revival, SaeState, SaeTrainer  # noqa: E402
+
+STEPS, TOKENS, WIDTH, LATENTS, K, RATE = 20, 512, 96, 512, 16, 1e-3
+DEAD_AFTER = 5
+LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-5, 2e-4
+"""Relative, and absolute. Adam divides by the root of a gradient's square: where that is tiny, rounding decides the sign of
+a step of size RATE, so single weights may part by a few steps' worth."""
+
+SIZE = {"d_in": WIDTH, "d_sae": LATENTS}
+WIDTHS = [64, 192, LATENTS]
+KINDS = {
+    "standard": (
+        StandardTrainingSAE,
+        StandardTrainingSAEConfig(l1_coefficient=0.5, **SIZE),
+        ReLURule(0.5, unit_norm=False),
+    ),
+    "topk": (TopKTrainingSAE, TopKTrainingSAEConfig(k=K, **SIZE), TopKRule(K, by_norm=True)),
+    "topk, no norm": (
+        TopKTrainingSAE,
+        TopKTrainingSAEConfig(k=K, rescale_acts_by_decoder_norm=False, **SIZE),
+        TopKRule(K),
+    ),
+    "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig(k=K, **SIZE), BatchTopKRule(K, by_norm=True)),
+    "matryoshka": (
+        MatryoshkaBatchTopKTrainingSAE,
+        MatryoshkaBatchTopKTrainingSAEConfig(k=K, matryoshka_widths=WIDTHS, **SIZE),
+        BatchTopKRule(K, by_norm=True, prefixes=tuple(WIDTHS)),
+    ),
+    "jumprelu": (
+        JumpReLUTrainingSAE,
+        JumpReLUTrainingSAEConfig(l0_coefficient=0.1, jumprelu_bandwidth=0.05, jumprelu_init_threshold=0.1, **SIZE),
+        JumpReLURule(0.1, bandwidth=0.05, threshold=0.1),
+    ),
+    "gated": (GatedTrainingSAE, GatedTrainingSAEConfig(l1_coefficient=0.5, **SIZE), GatedRule(0.5, unit_norm=False)),
+}
+COEFFICIENTS = {"standard": {"l1": 0.5}, "gated": {"l1": 0.5}, "jumprelu": {"l0": 0.1}}
+
+
+def main() -> int:
+    torch.manual_seed(0)
+    features = torch.randn(200, WIDTH)
+    batches = [(torch.rand(TOKENS, 200) < 0.04).float() @ features + 0.3 for _ in range(STEPS)]
+    worst = 0
+    print(f"{STEPS} steps, {TOKENS} tokens, d {WIDTH}, m {LATENTS}, k {K}; auxiliary loss from step {DEAD_AFTER} on")
+    for back_end in ("numba", "torch"):
+        for name, (kind, cfg, rule) in KINDS.items():
+            differences = compare(kind(cfg), rule, COEFFICIENTS.get(name, {}), batches, back_end)
+            loss, weight = differences.pop("loss"), max(differences.values())
+            is_fine = loss <= LOSS_TOLERANCE and weight <= WEIGHT_TOLERANCE
+            worst |= not is_fine
+            listed = ", ".join(f"{part} {value:.1e}" for part, value in differences.items())
+            print(f"{back_end:6} {name:14} loss {loss:.1e} (relative); {listed}  {'ok' if is_fine else 'PARTED'}")
+    return int(worst)
+
+
+def compare(
+    theirs, rule, coefficients: dict[str, float], batches: list[torch.Tensor], back_end: str
+) -> dict[str, float]:
+    """Give the largest difference of the loss and of each parameter over the steps."""
+    plain = {name: value.detach().clone() for name, value in theirs.named_parameters()}
+    vectors = {name: value for name, value in plain.items() if name not in ("W_enc", "W_dec", "b_dec")}
+    state = SaeState.start(plain["W_enc"].T.contiguous(), plain["W_dec"], plain["b_dec"], vectors)
+    ours = SaeTrainer(
+        state,
+        rule,
+        kernels_for(LATENTS, WIDTH, back_end),
+        revival=Revival((DEAD_AFTER + 1) * TOKENS, weight=1.0) if hasattr(theirs.cfg, "k") else None,
+        unit_norm=False,
+    )
+    adam = torch.optim.Adam(theirs.parameters(), lr=RATE, betas=(0.9, 0.999))
+    silent = torch.zeros(LATENTS)
+    differences = {"loss": 0.0}
+    for x in batches:
+        given = TrainStepInput(
+            sae_in=x, coefficients=coefficients, dead_neuron_mask=silent > DEAD_AFTER, n_training_steps=0,
+            is_logging_step=False,
+        )  # fmt: skip
+        output = theirs.training_forward_pass(given)
+        fired = (output.feature_acts != 0).any(dim=0)
+        silent = torch.where(fired, 0, silent + 1)
+        adam.zero_grad()
+        output.loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        adam.step()
+        found = ours.step(x, RATE)
+        part = abs(found.loss - output.loss.item()) / abs(output.loss.item())
+        differences["loss"] = max(differences["loss"], part)
+        for name, value in theirs.named_parameters():
+            mine = state.parameters()[name]
+            gap = (mine - (value.T if name == "W_enc" else value)).abs().max().item()
+            differences[name] = max(differences.get(name, 0.0), gap)
+    return differences
+
+
+if __name__ == "__main__":
+    sys.exit(main())

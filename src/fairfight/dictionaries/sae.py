@@ -1,0 +1,162 @@
+"""What the kinds of sparse autoencoder share: how a trained one encodes and decodes, and how one is trained."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fairfight.dictionaries.contract import Dictionary, TokenSource, TrainingFlops, take_tensors
+from fairfight.dictionaries.fit import Job, Plan, fit, scaling_of
+from fairfight.dictionaries.mixing import Mixing
+from fairfight.dictionaries.trainer import Revival, Rule, SaeState
+from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
+from fairfight.seeds import torch_stream
+
+_CALIBRATION_TOKENS = 65_536
+
+
+class Sae(Dictionary):
+    """x_hat = f((x - b_dec) W_enc + b_enc) W_dec + b_dec; kinds differ in f."""
+
+    is_signed: ClassVar[bool] = False
+
+    weights: SaeWeights
+
+    @property
+    def atoms(self) -> Float[Tensor, "latent d_model"]:
+        """The decoder's rows."""
+        return self.weights.W_dec
+
+    @property
+    def encode_flops_per_token(self) -> int:
+        """One dense product; choosing among its results is not counted."""
+        return self.weights.product_flops
+
+    @property
+    def decode_flops_per_token(self) -> int:
+        """One dense product."""
+        return self.weights.product_flops
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the parameters under SAELens's names."""
+        return self.weights.tensors()
+
+    def _settings(self) -> dict[str, Any]:
+        return SAE_SETTINGS
+
+    def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
+        return self._activated(self.weights.pre_codes(x))
+
+    def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
+        return self.weights.decode(codes)
+
+    @abstractmethod
+    def _activated(self, pre: Float[Tensor, "token latent"]) -> Float[Tensor, "token latent"]:
+        """Give the codes; `pre` may be overwritten."""
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdSae(Sae):
+    """The code is the pre-activation where it exceeds the latent's threshold, which is never negative, else zero."""
+
+    architecture: ClassVar[str] = "jumprelu"
+
+    weights: SaeWeights
+    threshold: Float[Tensor, " latent"]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the parameters under SAELens's names."""
+        return {**self.weights.tensors(), "threshold": self.threshold}
+
+    @classmethod
+    def restored(cls, cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Give the autoencoder that was saved."""
+        threshold = take_tensors(tensors, {"threshold": (cfg["d_sae"],)})["threshold"]
+        return cls(SaeWeights.restore(cfg, tensors), threshold)
+
+    def _activated(self, pre: Float[Tensor, "token latent"]) -> Float[Tensor, "token latent"]:
+        return pre.mul_(pre > self.threshold.clamp(min=0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class GatedSae(Dictionary):
+    """A gate says who speaks, a magnitude how loud; both read one product with the encoder."""
+
+    kind: ClassVar[str] = "gated"
+    architecture: ClassVar[str] = "gated"
+    is_signed: ClassVar[bool] = False
+
+    encoder_rows: Float[Tensor, "latent d_model"]
+    W_dec: Float[Tensor, "latent d_model"]
+    b_dec: Float[Tensor, " d_model"]
+    b_gate: Float[Tensor, " latent"]
+    b_mag: Float[Tensor, " latent"]
+    r_mag: Float[Tensor, " latent"]
+
+    @property
+    def atoms(self) -> Float[Tensor, "latent d_model"]:
+        """The decoder's rows."""
+        return self.W_dec
+
+    @property
+    def encode_flops_per_token(self) -> int:
+        """One dense product."""
+        return 2 * self.W_dec.numel()
+
+    @property
+    def decode_flops_per_token(self) -> int:
+        """One dense product."""
+        return 2 * self.W_dec.numel()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the parameters under SAELens's names."""
+        vectors = {"b_dec": self.b_dec, "b_gate": self.b_gate, "b_mag": self.b_mag, "r_mag": self.r_mag}
+        return {"W_enc": self.encoder_rows.T.contiguous(), "W_dec": self.W_dec, **vectors}
+
+    @classmethod
+    def restored(cls, cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Give the autoencoder that was saved."""
+        width, latents = cfg["d_in"], cfg["d_sae"]
+        shapes = {"W_enc": (width, latents), "W_dec": (latents, width), "b_dec": (width,)}
+        found = take_tensors(tensors, shapes | dict.fromkeys(("b_gate", "b_mag", "r_mag"), (latents,)))
+        return cls(found.pop("W_enc").T.contiguous(), **found)
+
+    def _settings(self) -> dict[str, Any]:
+        return SAE_SETTINGS
+
+    def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
+        product = project(x - self.b_dec, self.encoder_rows)
+        is_open = product + self.b_gate > 0
+        return product.mul_(self.r_mag.exp()).add_(self.b_mag).relu_().mul_(is_open)
+
+    def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
+        return torch.addmm(self.b_dec, codes, self.W_dec)
+
+
+def train_by_rule(
+    tokens: TokenSource, rule: Rule, latents: int, plan: Plan, *, kind: str, seed: int, revival: Revival | None = None
+) -> tuple[SaeState, TrainingFlops]:
+    """Give the state that a rule ends in on these tokens, and what that took.
+
+    The start is drawn by kind and seed; the order of the tokens hangs on the tokens alone, so that several can be trained
+    in one pass.
+
+    Raises:
+        NonFiniteError: the loss or a weight became NaN or infinite.
+    """
+    sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
+    job = Job(kind, rule, latents, torch_stream("dictionary", kind, seed), revival)
+    source = Mixing.of_tensor(tokens.values, tokens.key)
+    state = fit([job], source, scaling_of(sample), plan)[0]
+    return state, TrainingFlops(state.flops_executed, state.flops_dense)
+
+
+def weights_of(state: SaeState) -> SaeWeights:
+    """Give the four parameters that most kinds have."""
+    return SaeWeights(state.W_enc, state.vectors["b_enc"], state.W_dec, state.b_dec)
