@@ -3,7 +3,7 @@ PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do command 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 
-.PHONY: setup demo test lint bench bench-study bench-permuted clean
+.PHONY: setup demo test lint bench bench-dictionaries bench-parity bench-study bench-permuted clean
 
 setup: .venv/installed
 
@@ -31,6 +31,15 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/harvest.py
 
+# The peers are installed beside each other under .peers, each in an environment of its own (about 2 GB each).
+bench-dictionaries: setup
+	$(BIN)/python benchmarks/dictionaries.py
+
+bench-parity: setup
+	$(BIN)/python benchmarks/dictionaries.py --only-environments sae_lens
+	.peers/sae_lens/bin/pip install --quiet --disable-pip-version-check numba scikit-learn jaxtyping
+	HF_HUB_OFFLINE=1 PYTHONPATH=src .peers/sae_lens/bin/python benchmarks/parity_saelens.py
+
 bench-study: setup
 	$(BIN)/python benchmarks/study.py studies/quick.toml
 
@@ -38,4 +47,4 @@ bench-permuted: setup
 	$(BIN)/python benchmarks/permuted_labels.py
 
 clean:
-	rm -rf .venv runs .fairfight
+	rm -rf .venv .peers runs .fairfight

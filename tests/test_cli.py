@@ -5,8 +5,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from fairfight import __version__, cli
+from fairfight import __version__, cli, registry
+from fairfight.dictionaries.contract import TokenSource
+from fairfight.dictionaries.formats import save
+from fairfight.dictionaries.train import train
+from fairfight.models.load import load
+from tiny_language import D_MODEL, letters, save_tiny_language
 
 
 @pytest.fixture
@@ -173,7 +179,107 @@ def test_a_missing_file_or_folder_is_named(call, arguments, words):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [("fight",), ("run",), ("list", "--nosuch")])
+@pytest.fixture(scope="module")
+def measurable(tmp_path_factory):
+    """Give a folder with a tiny causal model, texts, and two dictionaries of its tokens."""
+    folder = tmp_path_factory.mktemp("measurable")
+    model = load(str(save_tiny_language(folder / "model")))
+    (folder / "texts.txt").write_text("\n".join(letters()))
+    values = torch.randn(400, D_MODEL, generator=torch.Generator().manual_seed(0))
+    source = TokenSource.from_tensor(values, site="resid_post.1", key="elsewhere")
+    recipe = registry.load("kinds", "random")(latents=24, k=4)
+    for seed in range(2):
+        save(*train(recipe, source, seed, model=model.name), folder / f"seed-{seed}")
+    return folder
+
+
+@pytest.fixture
+def measure(call, measurable, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAIRFIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(measurable)
+
+    def run(*options, model="model", texts="texts.txt", dictionary=("seed-0", "seed-1")):
+        return call("quality", *dictionary, "--model", measurable / model, "--texts", texts, *options)
+
+    return run
+
+
+def test_quality_prints_tables_and_writes_page_and_record(measure, tmp_path):
+    code, out, err = measure("--out", tmp_path / "found")
+    said = " ".join(out.split())
+    assert code == 0
+    for words in (
+        "random, seed 1",
+        "FVU",
+        "Loss (nats)",
+        "zero-ablated",
+        "random directions",
+        "fires on fewer than 1 in",
+    ):
+        assert words in said
+    assert "loss: 30/30" in err, "no plain lines without a terminal"
+    assert json.loads((tmp_path / "found" / "quality.json").read_text())["schema"] == 1
+    assert (tmp_path / "found" / "quality.html").stat().st_size > 3_000_000
+
+
+def test_quality_in_json_is_the_record_alone_and_the_second_time_the_same(measure, tmp_path):
+    code, out, err = measure("--json", "--out", tmp_path / "found")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["quality"] == json.loads((tmp_path / "found" / "quality.json").read_text())
+    first = {name: (tmp_path / "found" / name).read_bytes() for name in ("quality.json", "quality.html")}
+    assert measure("--json", "--out", tmp_path / "found") == (0, out, "")
+    assert first == {name: (tmp_path / "found" / name).read_bytes() for name in first}
+
+
+def test_quality_goes_under_runs_when_no_folder_is_named(measure, measurable):
+    _, out, _ = measure("--json")
+    found = json.loads(out)
+    assert found["page"] == f"runs/quality-seed-0-{found['quality']['key'][:8]}/quality.html"
+    assert (measurable / found["page"]).is_file()
+
+
+def test_the_threshold_of_dense_latents_is_an_option(measure, tmp_path):
+    shares = [
+        json.loads(measure("--json", "--dense", share, "--out", tmp_path / "found")[1])["quality"]["dictionaries"][0]
+        for share in (0.0, 1.0)
+    ]
+    assert shares[0]["firing"]["dense"]["latents"] > 0
+    assert shares[1]["firing"]["dense"]["latents"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dictionary": ("nowhere",)}, "There is no dictionary folder nowhere"),
+        ({"texts": "nowhere.txt"}, "nowhere.txt cannot be read"),
+        ({"texts": "empty.txt"}, "holds no text"),
+        ({"model": "all-MiniLM-L6-v2"}, "names no revision"),
+        ({"site": "resid_post.9"}, "has 3 layers"),
+        ({"site": "somewhere"}, "No site is called 'somewhere'"),
+    ],
+)
+def test_quality_of_nothing_measurable_says_what_is_wrong(measure, measurable, options, words):
+    (measurable / "empty.txt").write_text("\n\n")
+    site = options.pop("site", "")
+    code, out, err = measure("--site", site, **options)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_quality_at_another_width_says_both(measure, tmp_path):
+    wide = TokenSource.from_tensor(
+        torch.randn(400, 20, generator=torch.Generator().manual_seed(0)), site="resid_post.1"
+    )
+    save(*train(registry.load("kinds", "random")(latents=24, k=4), wide, 0), tmp_path / "wide")
+    code, _, err = measure(dictionary=(tmp_path / "wide",))
+    assert code == 2
+    assert "have width 16, but the dictionary" in err
+    assert "takes 20" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("arguments", [("fight",), ("run",), ("list", "--nosuch"), ("quality", "folder")])
 def test_wrong_usage_exits_with_2(call, arguments):
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
@@ -183,11 +289,11 @@ def test_wrong_usage_exits_with_2(call, arguments):
 def test_help_names_every_command(call):
     code, out, _ = call("--help")
     assert code == 0
-    for command in ("demo", "run", "judge", "report", "list", "doctor"):
+    for command in ("demo", "run", "judge", "report", "quality", "list", "doctor"):
         assert command in out
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "judge", "report", "list", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "run", "judge", "report", "quality", "list", "doctor"])
 def test_every_command_has_help_and_a_json_form(call, command):
     code, out, err = call(command, "--help")
     assert (code, err) == (0, "")

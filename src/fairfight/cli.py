@@ -104,6 +104,48 @@ def report(
         typer.echo(markdown_scores(roster, _standings(roster)))
 
 
+@app.command()
+def quality(
+    dictionaries: Annotated[list[Path], typer.Argument(help="Dictionary folders; several are seeds of one recipe.")],
+    model: Annotated[str, typer.Option(help="The model: embedded name, Hugging Face id with revision, or folder.")],
+    texts: Annotated[Path, typer.Option(help="Texts to measure on: .jsonl with a 'text' a line, or .txt.")],
+    site: Annotated[str, typer.Option(help="Where; the site that the cards name when left out.")] = "",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where page and record go; a folder under runs/ when left out.")
+    ] = None,
+    dense: Annotated[
+        float, typer.Option(help="A latent that fires on a larger share of tokens is dense.", min=0.0, max=1.0)
+    ] = 0.1,
+    max_tokens: Annotated[int, typer.Option(help="Longer texts are cut there.", min=2)] = 128,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how good a dictionary is: reconstruction, firing, atoms, stability across seeds, the model's loss."""
+    from fairfight.dictionaries.quality.assess import assess
+    from fairfight.dictionaries.quality.record import Settings
+    from fairfight.trials.prepare import cache_folder
+
+    start = time.perf_counter()
+    settings = Settings(dense_share=dense, max_tokens=max_tokens)
+    with _Bars("quality", is_quiet=as_json) as bars:
+        measured = assess(
+            dictionaries,
+            model=model,
+            texts=texts,
+            site=site,
+            cache=cache_folder(),
+            watcher=bars,
+            settings=settings,
+        )
+    folder = out_folder or Path("runs") / f"quality-{dictionaries[0].resolve().name}-{measured['key'][:8]}"
+    page, file = _write_quality(folder, measured)
+    if as_json:
+        _print_json({"page": str(page), "file": str(file), "quality": measured})
+    else:
+        _show_quality(measured)
+        out.print(f"Measured in {time.perf_counter() - start:.0f} s.")
+        out.print(f"Page:   {escape(str(page))}\nRecord: {escape(str(file))}", soft_wrap=True)
+
+
 @app.command(name="list")
 def list_(
     shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "",
@@ -254,6 +296,26 @@ def _write_report(run_folder: Path, roster: Roster, found: list[Standing], verdi
     file = run_folder / "report.html"
     write_atomically(file, render(roster, found, verdicts).encode())
     return file
+
+
+def _write_quality(folder: Path, measured: dict[str, Any]) -> tuple[Path, Path]:
+    from fairfight.ledger import write_atomically
+    from fairfight.report.quality import render_quality
+
+    page, file = folder / "quality.html", folder / "quality.json"
+    write_atomically(page, render_quality(measured).encode())
+    write_atomically(file, (json.dumps(measured, ensure_ascii=True, allow_nan=False) + "\n").encode())
+    return page, file
+
+
+def _show_quality(measured: dict[str, Any]) -> None:
+    from fairfight.report.quality import summary, terminal_tables
+
+    for table in terminal_tables(measured):
+        out.print(table)
+    out.print(escape(summary(measured)), highlight=False)
+    for caution in measured["cautions"]:
+        out.print(Padding(f"• {escape(caution)}", (0, 0, 0, 2)), highlight=False)
 
 
 def _described(shelf: str, place: registry.Place) -> dict[str, str]:

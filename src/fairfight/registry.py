@@ -2,9 +2,10 @@
 
 Plug-ins are looked for in three places, in this order; a name may stand in one of them only:
 
-1. fairfight itself: `fairfight/tasks`, `fairfight/methods`, `fairfight/dictionaries/kinds`;
+1. fairfight itself: `fairfight/tasks`, `fairfight/methods`, `fairfight/dictionaries/kinds`, `fairfight/dictionaries/formats`;
 2. packages that name themselves under the entry point `fairfight.plugins`, laid out the same way;
-3. folders listed in the environment variable `FAIRFIGHT_PLUGINS` (parted as PATH is), with `tasks/`, `methods/`, `kinds/`.
+3. folders listed in the environment variable `FAIRFIGHT_PLUGINS` (parted as PATH is), with `tasks/`, `methods/`, `kinds/`,
+   `formats/`.
 
 Nothing is imported until a plug-in is asked for.
 """
@@ -24,9 +25,15 @@ from typing import Any, Literal, NamedTuple
 
 from fairfight.errors import PluginError, nearest
 
-Shelf = Literal["tasks", "methods", "kinds"]
+Shelf = Literal["tasks", "methods", "kinds", "formats"]
 SHELVES: tuple[Shelf, ...] = ("tasks", "methods", "kinds")
-_HOME: dict[str, str] = {"tasks": "tasks", "methods": "methods", "kinds": "dictionaries/kinds"}
+"""What a study names and the conformance checks go through; formats are found by their files and named by nobody."""
+_HOME: dict[str, str] = {
+    "tasks": "tasks",
+    "methods": "methods",
+    "kinds": "dictionaries/kinds",
+    "formats": "dictionaries/formats",
+}
 FOLDERS_VARIABLE = "FAIRFIGHT_PLUGINS"
 
 

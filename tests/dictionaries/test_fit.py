@@ -8,12 +8,13 @@ import torch
 from fairfight.dictionaries.fit import Job, Plan, Progress, fit, scaling_of
 from fairfight.dictionaries.mixing import Mixing
 from fairfight.dictionaries.rules import BatchTopKRule, GatedRule, JumpReLURule, ReLURule, TopKRule
-from fairfight.dictionaries.trainer import Revival, SaeState
+from fairfight.dictionaries.trainer import Revival, SaeState, unit_rows
 from fairfight.errors import DamagedFileError, NonFiniteError
 from fairfight.seeds import torch_stream
 
 WIDTH = 16
-PLAN = Plan(steps=60, batch=64, learning_rate=3e-3)
+PLAN = Plan(steps=60, batch=64)
+RATE = 3e-3
 
 
 def tokens(count: int = 1500) -> torch.Tensor:
@@ -32,7 +33,7 @@ def jobs(*names: str) -> list[Job]:
     }
     revival = Revival(after_tokens=640)
     return [
-        Job(name, rules[name], 40, torch_stream("job", name), revival if "topk" in name else None)
+        Job(name, rules[name], 40, RATE, torch_stream("job", name), revival if "topk" in name else None)
         for name in names or rules
     ]
 
@@ -102,8 +103,8 @@ def test_scale_is_folded() -> None:
 def test_goes_on_from_a_state() -> None:
     x = tokens()
     start = trained("gated")[0]
-    short = Plan(steps=1, batch=64, learning_rate=1e-12)
-    job = Job("gated", jobs("gated")[0].rule, 40, torch_stream("unused"), start=start)
+    short = Plan(steps=1, batch=64)
+    job = Job("gated", jobs("gated")[0].rule, 40, 1e-12, torch_stream("unused"), start=start)
     onward = fit([job], Mixing.of_tensor(x, "a"), scaling_of(x), short)[0]
     for name, value in start.parameters().items():
         torch.testing.assert_close(onward.parameters()[name], value, rtol=1e-5, atol=1e-5)
@@ -114,3 +115,13 @@ def test_nan_is_an_error() -> None:
     x[700] = float("nan")
     with pytest.raises(NonFiniteError, match="left the finite numbers at step"):
         fit(jobs("topk"), Mixing.of_tensor(x, "a"), scaling_of(tokens()), PLAN)
+
+
+@pytest.mark.parametrize("back_end", ["numba", "torch"])
+def test_frozen_atoms_stay_and_the_rest_learns(back_end: str) -> None:
+    x = tokens()
+    job = Job("topk", TopKRule(3), 40, RATE, torch_stream("frozen"), frozen_atoms=True)
+    state = fit([job], Mixing.of_tensor(x, "a"), scaling_of(x), PLAN, back_end=back_end)[0]
+    start = unit_rows(torch.randn(40, WIDTH, generator=torch_stream("frozen")))
+    assert torch.equal(state.W_dec, start)
+    assert not torch.allclose(state.W_enc, start, atol=1e-2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fairfight.dictionaries.contract import TokenSource
-from fairfight.dictionaries.quality import dead_share, fvu, l0, measure
+from fairfight.dictionaries.quality import cosine, dead_share, fvu, l0, measure, norm_ratio, variance_explained
 from fairfight.errors import EmptyBatchError
 
 
@@ -55,3 +55,37 @@ def test_the_same_tokens_are_measured_every_time(made):
     many = TokenSource.from_tensor(torch.randn(40_000, 24, generator=torch.Generator().manual_seed(1)), key="many")
     dictionary = made["random"].dictionary
     assert measure(dictionary, many) == measure(dictionary, many)
+
+
+def test_variance_explained_is_one_minus_fvu_and_negative_below_the_mean():
+    """FVU is 2 / 8 as above; with the reconstruction (8, 0), (-4, 0) errors are 64 + 64 of 8: 1 - 16."""
+    x = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+    assert variance_explained(x, torch.tensor([[1.0, 0.0], [4.0, 1.0]])) == 0.75
+    assert variance_explained(x, torch.tensor([[8.0, 0.0], [-4.0, 0.0]])) == -15
+
+
+def test_fvu_is_not_the_mean_over_dimensions_of_a_ratio_each():
+    """Dimension 0: deviations 200, errors 2; dimension 1: deviations 2, errors 2. 4 / 202, not (0.01 + 1) / 2."""
+    x = torch.tensor([[10.0, 1.0], [-10.0, -1.0]])
+    x_hat = torch.tensor([[9.0, 0.0], [-9.0, 0.0]])
+    assert fvu(x, x_hat) == pytest.approx(4 / 202)
+
+
+def test_norm_ratio_agrees_with_a_hand_calculation():
+    """||x||^2: 25 + 0 = 25; ||x_hat||^2: 9 + 1 = 10."""
+    assert norm_ratio(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])) == 0.4
+
+
+def test_cosine_agrees_with_a_hand_calculation_and_leaves_zero_vectors_out():
+    """(3, 4) . (3, 0) / (5 . 3) = 0.6; (1, 0) and (-2, 0) are opposite; the two pairs with a zero have none."""
+    x = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    x_hat = torch.tensor([[3.0, 0.0], [-2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    assert cosine(x, x_hat) == pytest.approx((0.6 - 1) / 2)
+
+
+@pytest.mark.parametrize("statistic", [norm_ratio, cosine])
+def test_a_ratio_to_nothing_is_refused(statistic):
+    with pytest.raises(EmptyBatchError):
+        statistic(torch.zeros(3, 2), torch.zeros(3, 2))
+    with pytest.raises(EmptyBatchError):
+        statistic(torch.zeros(0, 2), torch.zeros(0, 2))

@@ -191,3 +191,21 @@ def test_same_bits_on_one_thread_and_on_two(case: str) -> None:
         torch.set_num_threads(before)
     assert ends[0][0] == ends[1][0]
     assert all(torch.equal(ends[0][1][name], ends[1][1][name]) for name in ends[0][1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dense_and_sparse_products_give_the_same_step(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fairfight.dictionaries.kernels import numba_kernels
+
+    rule, _ = CASES[case]
+    states = []
+    for share in (0.0, 2.0):
+        monkeypatch.setattr(numba_kernels, "_DENSE_SHARE", share)
+        state = state_of(rule)
+        state.silent_tokens[::3] = 10_000
+        trainer = SaeTrainer(state, rule, NumbaKernels(LATENTS, WIDTH), revival=_revival(case))
+        losses = [trainer.step(batch(step), 1e-3).loss for step in range(3)]
+        states.append((losses, state.parameters()))
+    assert states[0][0] == pytest.approx(states[1][0], rel=1e-6)
+    for name, value in states[0][1].items():
+        torch.testing.assert_close(value, states[1][1][name], rtol=0, atol=2e-5)

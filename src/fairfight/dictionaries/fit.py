@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fairfight.dictionaries.kernels.contract import Kernels
 from fairfight.dictionaries.mixing import Mixing
+from fairfight.dictionaries.settings import check_positive
 from fairfight.dictionaries.trainer import Revival, Rule, SaeState, SaeTrainer, unit_rows
 from fairfight.errors import DamagedFileError, InputError, NonFiniteError, StudyError
 
@@ -29,25 +30,21 @@ _SMALLEST = 1e-30
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: linear warm-up over the first twentieth, linear decay to zero over the last fifth."""
+    """How long: with linear warm-up over the first twentieth and linear decay to zero over the last fifth."""
 
     steps: int
     batch: int
-    learning_rate: float
     clip_norm: float = 1.0
     """Bound of the norm of all gradients together, for input at its trained scale; infinity turns it off."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise StudyError(
-                    f"The recipe has {name} = {getattr(self, name)}, but it must be above zero. Change it in the study."
-                )
+        for name in ("steps", "batch", "clip_norm"):
+            check_positive(name, getattr(self, name))
 
-    def rate(self, step: int) -> float:
-        """Give the learning rate of a step, counted from zero."""
+    def pace(self, step: int) -> float:
+        """Give the share of its learning rate that a job has at a step, counted from zero."""
         warm_up, decay = max(1, self.steps // 20), max(1, self.steps // 5)
-        return self.learning_rate * min(1.0, (step + 1) / warm_up, (self.steps - step) / decay)
+        return min(1.0, (step + 1) / warm_up, (self.steps - step) / decay)
 
 
 class Scaling(NamedTuple):
@@ -68,10 +65,13 @@ class Job:
     name: str
     rule: Rule
     latents: int
+    learning_rate: float
     stream: torch.Generator
     """Draws the atoms at the start; the order of the tokens is the same for all jobs."""
     revival: Revival | None = None
     unit_norm: bool = True
+    frozen_atoms: bool = False
+    """Leave the decoder as it was drawn."""
     start: SaeState | None = None
     """Where training goes on from, at the scale of the tokens as they are; None starts anew."""
 
@@ -162,15 +162,16 @@ def fit(
             revival=job.revival,
             clip_norm=plan.clip_norm,
             unit_norm=job.unit_norm,
+            frozen_atoms=job.frozen_atoms,
         )
         for job, state in zip(jobs, states, strict=True)
     ]
     tallies = [_Tally(job, plan, scaling.variance, watch_steps) for job in jobs]
     kept_at = time.monotonic()
     for step, batch in enumerate(source.batches(plan.batch, done, plan.steps), start=done):
-        x = batch * scaling.factor
-        for trainer, tally in zip(trainers, tallies, strict=True):
-            tally.add(step, trainer.step(x, plan.rate(step)), watch)
+        for job, trainer, tally in zip(jobs, trainers, tallies, strict=True):
+            found = trainer.step(batch, job.learning_rate * plan.pace(step), scale=scaling.factor)
+            tally.add(step, found, watch)
         if checkpoint is not None and time.monotonic() - kept_at > checkpoint_seconds:
             _keep(checkpoint, jobs, states)
             kept_at = time.monotonic()

@@ -54,7 +54,7 @@ class TopKRule(_PlainBias):
 
     def push(self, state: SaeState, codes: Codes, values: Values, pulls: Values) -> Push:
         """Pass on the gradient of those who speak."""
-        return Push(pulls[0] * (codes.pre > 0), {})
+        return Push(torch.ops.aten.threshold_backward(pulls[0], codes.pre, 0.0), {})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fairfight.dictionaries.contract import Dictionary, TokenSource, TrainingFlops, take_tensors
+from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops, take_tensors
 from fairfight.dictionaries.fit import Job, Plan, fit, scaling_of
 from fairfight.dictionaries.mixing import Mixing
+from fairfight.dictionaries.settings import check_k, check_positive
 from fairfight.dictionaries.trainer import Revival, Rule, SaeState
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
@@ -139,22 +140,92 @@ class GatedSae(Dictionary):
         return torch.addmm(self.b_dec, codes, self.W_dec)
 
 
-def train_by_rule(
-    tokens: TokenSource, rule: Rule, latents: int, plan: Plan, *, kind: str, seed: int, revival: Revival | None = None
-) -> tuple[SaeState, TrainingFlops]:
-    """Give the state that a rule ends in on these tokens, and what that took.
+@dataclass(frozen=True)
+class SaeRecipe(ABC):
+    """Settings that all kinds of sparse autoencoder share, and how one is trained by its rule.
 
-    The start is drawn by kind and seed; the order of the tokens hangs on the tokens alone, so that several can be trained
-    in one pass.
-
-    Raises:
-        NonFiniteError: the loss or a weight became NaN or infinite.
+    A kind adds its own settings, its rule, and what becomes of the state that training ends in.
     """
-    sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
-    job = Job(kind, rule, latents, torch_stream("dictionary", kind, seed), revival)
-    source = Mixing.of_tensor(tokens.values, tokens.key)
-    state = fit([job], source, scaling_of(sample), plan)[0]
-    return state, TrainingFlops(state.flops_executed, state.flops_dense)
+
+    kind: ClassVar[str]
+    """Name of the plug-in file."""
+    is_seeded: ClassVar[bool] = True
+    has_frozen_atoms: ClassVar[bool] = False
+
+    latents: int = 2048
+    steps: int = 700
+    batch: int = 2048
+    """Tokens a step."""
+    learning_rate: float = 4e-3
+
+    def __post_init__(self) -> None:
+        for name in ("latents", "steps", "batch", "learning_rate"):
+            check_positive(name, getattr(self, name))
+
+    @abstractmethod
+    def rule(self) -> Rule:
+        """Give who speaks, how loud, and what it costs."""
+
+    @abstractmethod
+    def dictionary(self, state: SaeState) -> Dictionary:
+        """Give the dictionary that a trained state makes."""
+
+    def revival(self) -> Revival | None:
+        """Give the auxiliary loss of dead latents, or None."""
+        return None
+
+    def plan(self) -> Plan:
+        """Give how long to train; jobs with the same plan can share a pass over the data."""
+        return Plan(self.steps, self.batch)
+
+    def job(self, seed: int, name: str = "") -> Job:
+        """Give what is to be trained; atoms are drawn by kind and seed."""
+        return Job(
+            name or self.kind,
+            self.rule(),
+            self.latents,
+            self.learning_rate,
+            torch_stream("dictionary", self.kind, seed),
+            revival=self.revival(),
+            frozen_atoms=self.has_frozen_atoms,
+        )
+
+    def train(self, tokens: TokenSource, seed: int) -> Fit:
+        """Give the trained autoencoder.
+
+        The order of the tokens hangs on the tokens alone, so that several can be trained in one pass.
+
+        Raises:
+            NonFiniteError: the loss or a weight became NaN or infinite.
+        """
+        sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
+        source = Mixing.of_tensor(tokens.values, tokens.key)
+        return self.fitted(fit([self.job(seed)], source, scaling_of(sample), self.plan())[0])
+
+    def fitted(self, state: SaeState) -> Fit:
+        """Give the dictionary of a trained state, with what it took."""
+        flops = TrainingFlops(state.flops_executed, state.flops_dense)
+        return Fit(self.dictionary(state), self.steps * self.batch, flops)
+
+
+@dataclass(frozen=True)
+class RevivingRecipe(SaeRecipe):
+    """A recipe for a fixed number of active latents, whose dead ones are revived by an auxiliary loss."""
+
+    k: int = 32
+    """Latents a token."""
+    dead_after_tokens: int = 131_072
+    """A latent that was silent for so many tokens counts as dead and takes part in the auxiliary loss."""
+    aux_weight: float = 1 / 32
+    """Weight of the auxiliary loss, in which dead latents explain what the others left over."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_k(self.k, self.latents)
+
+    def revival(self) -> Revival | None:
+        """Give the auxiliary loss."""
+        return Revival(self.dead_after_tokens, self.aux_weight)
 
 
 def weights_of(state: SaeState) -> SaeWeights:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from fairfight.dictionaries.contract import Card, Dictionary, Recipe, TokenSource, TrainingFlops
 from fairfight.dictionaries.quality import measure
+from fairfight.dictionaries.settings import check_positive
 from fairfight.dictionaries.weights import SaeWeights
-from fairfight.errors import NonFiniteError, StudyError
+from fairfight.errors import NonFiniteError
 
 _CALIBRATION_TOKENS = 65_536
 
@@ -124,21 +125,6 @@ def train_sae(
     rows, b_enc, W_dec, b_dec = (weight.detach() for weight in weights)
     # Atoms keep their unit norm because ReLU and top-k commute with a positive factor: codes are divided instead.
     return SaeWeights(rows, b_enc / scale, W_dec, b_dec / scale)
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise StudyError unless a setting is above zero."""
-    if not value > 0:
-        raise StudyError(f"The recipe has {name} = {value}, but it must be above zero. Change it in the study.")
-
-
-def check_k(k: int, latents: int) -> None:
-    """Raise StudyError unless `k` latents can be active at once."""
-    check_positive("latents", latents)
-    if not 1 <= k <= latents:
-        raise StudyError(
-            f"The recipe has k = {k}, but it must lie between 1 and latents = {latents}. Change either in the study."
-        )
 
 
 def _start(mean: Float[Tensor, " d_model"], latents: int, stream: torch.Generator) -> SaeWeights:

@@ -30,6 +30,8 @@ from fairfight.dictionaries.kernels.contract import (
 from fairfight.dictionaries.weights import project
 from fairfight.errors import NonFiniteError, StudyError
 
+_CHUNK_TOKENS = 256
+
 __all__ = ["Push", "Revival", "Rule", "SaeState", "SaeTrainer", "Step"]
 
 
@@ -163,6 +165,7 @@ class SaeTrainer:
         revival: Revival | None = None,
         clip_norm: float = 1.0,
         unit_norm: bool = True,
+        frozen_atoms: bool = False,
     ) -> None:
         """`clip_norm` bounds the norm of all gradients together; `unit_norm` keeps atoms at norm one."""
         self.state = state
@@ -171,18 +174,20 @@ class SaeTrainer:
         self._revival = revival
         self._clip_norm = clip_norm
         self._unit_norm = unit_norm
+        self._frozen = state.W_dec.clone() if frozen_atoms else None
         self._levels, self._depth = rule.levels() or (None, 1)
+        self._rooms: dict[int, Tensor] = {}
 
     @torch.no_grad()
-    def step(self, x: Float[Tensor, "token d_model"], rate: float) -> Step:
-        """Take one step on a batch with this learning rate.
+    def step(self, x: Float[Tensor, "token d_model"], rate: float, *, scale: float = 1.0) -> Step:
+        """Take one step on a batch, times `scale`, with this learning rate.
 
         Raises:
             NonFiniteError: the loss became NaN or infinite.
         """
         state, kernels, tokens = self.state, self._kernels, len(x)
         dead = self._dead()
-        centred = x - state.b_dec
+        centred = torch.add(-state.b_dec, x, alpha=scale)
         codes = self._rule.choose(kernels, state, centred)
         values = self._rule.values(state, codes)
         found = [
@@ -194,10 +199,8 @@ class SaeTrainer:
         block, revived = self._revive(centred, outer_error, dead)
         pull, entries = self._entries(codes, values, push, [part.pull for part in found], tokens)
         gradients = kernels.gradients(centred, pull, state.W_dec, entries, block, push.along, unit_norm=self._unit_norm)
-        # b_dec is added to every reconstruction and subtracted from the encoder's input. The pull of the first level
-        # holds those of all deeper ones.
-        b_dec = sum(kernels.sum_of_rows(part.pull[:tokens]) for part in found)
-        b_dec = b_dec - kernels.sum_of_rows(state.W_enc, gradients.b_enc)
+        # b_dec is added to every reconstruction and subtracted from the encoder's input.
+        b_dec = sum(part.pull_sum for part in found) - kernels.weighted_sum(state.W_enc, gradients.b_enc)
         vectors = {"b_dec": b_dec, **({"b_enc": gradients.b_enc} if "b_enc" in state.vectors else {}), **push.vectors}
         loss = sum(part.loss for part in found) / tokens + push.penalty + revived
         if not math.isfinite(loss):
@@ -206,6 +209,9 @@ class SaeTrainer:
                 "Lower the recipe's learning_rate, and look for outliers among the activations."
             )
         state.steps += 1
+        if self._frozen is not None:
+            only = gradients.W_enc[gradients.is_touched].double().square().sum().item()
+            gradients = gradients._replace(squared_norm=only)
         factor = self._clipping(gradients.squared_norm, vectors)
         kernels.adam(
             Matrices(state.W_enc, state.W_dec),
@@ -216,14 +222,14 @@ class SaeTrainer:
             factor=factor,
             unit_norm=self._unit_norm,
         )
+        if self._frozen is not None:
+            state.W_dec.copy_(self._frozen)
         parameters = state.parameters()
         for name, gradient in vectors.items():
             _adam(parameters[name], state.moments(name), gradient * factor, rate, state.steps)
-        is_active = values[0] > 0
-        state.silent_tokens += tokens
-        state.silent_tokens[codes.latents[is_active].long()] = 0
+        active = kernels.count_silence(state.silent_tokens, tokens, codes, values[0])
         self._charge(tokens, sum(len(value) for value in values), len(values), int(dead.sum()))
-        return Step(loss, found[0].loss / tokens, int(is_active.sum()) / tokens, int(dead.sum()))
+        return Step(loss, found[0].loss / tokens, active / tokens, int(dead.sum()))
 
     def _dead(self) -> Bool[Tensor, " latent"]:
         if self._revival is None:
@@ -240,22 +246,33 @@ class SaeTrainer:
         tokens, most = x.shape[0], max(1, x.shape[1] // 2)
         weight = self._revival.weight * min(len(dead) / most, 1.0)
         rows, atoms = self.state.W_enc[dead], self.state.W_dec[dead]
-        codes = project(x, rows, self.state.vectors["b_enc"][dead])
-        if most < len(dead):
-            self._kernels.keep_top_k(codes, most)
-        is_chosen = codes != 0
-        miss = project(codes, atoms.T.contiguous()).add_(error, alpha=tokens / 2)
-        loss = weight * miss.square().sum(dim=1, dtype=torch.float64).sum().item() / tokens
-        pull = miss.mul_(2 * weight / tokens)
-        pushes = project(pull, atoms).mul_(is_chosen)
-        columns = pushes.T.contiguous()
-        block = Block(
-            dead,
-            project(columns, x.T.contiguous()),
-            project(codes.T.contiguous(), pull.T.contiguous()),
-            columns.sum(dim=1),
-        )
-        return block, loss
+        across, bias = atoms.T.contiguous(), self.state.vectors["b_enc"][dead]
+        codes, pushes = self._room((2, tokens, len(dead)), x)
+        pulls, loss = torch.empty_like(x), 0.0
+        # A few tokens at a time, so that what is computed for them stays in the cache.
+        for first in range(0, tokens, _CHUNK_TOKENS):
+            part = slice(first, first + _CHUNK_TOKENS)
+            code = project(x[part], rows, bias)
+            if most < len(dead):
+                self._kernels.keep_top_k(code, most)
+            miss = project(code, across).add_(error[part], alpha=tokens / 2)
+            loss += miss.square().sum(dim=1, dtype=torch.float64).sum().item()
+            pull = miss.mul_(2 * weight / tokens)
+            codes[part], pulls[part] = code, pull
+            torch.mul(project(pull, atoms), code != 0, out=pushes[part])
+        by_latent = self._room((len(dead), tokens), x).copy_(pushes.T)
+        b_enc, W_enc = by_latent.sum(dim=1), project(by_latent, x.T.contiguous())
+        W_dec = project(by_latent.copy_(codes.T), pulls.T.contiguous())
+        block = Block(dead, W_enc, W_dec, b_enc)
+        return block, weight * loss / tokens
+
+    def _room(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Give a tensor of this shape, the same memory at every step: fresh pages would cost as much as the products."""
+        size = math.prod(shape)
+        held = self._rooms.get(len(shape))
+        if held is None or held.numel() < size:
+            held = self._rooms[len(shape)] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return held[:size].view(shape)
 
     def _entries(
         self,

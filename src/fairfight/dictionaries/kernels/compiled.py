@@ -31,7 +31,7 @@ _LOWEST = np.float32(-3.4e38)
 _BISECTIONS = 16
 BLOCK_COLUMNS = 32
 """Columns that are looked at together when few of them are expected to be above their floor."""
-_BLOCK_ROWS = 128
+BLOCK_ROWS = 128
 """Rows whose gradients of b_dec are added up before these sums are added in turn."""
 
 
@@ -244,6 +244,10 @@ def keep_top_k(matrix, k, threads, pool, tags):
             for j in range(columns):
                 low = row[j] if row[j] < low else low
             bound = _bound_below(row, columns, k, low)
+            if _count_at_least(row, columns, bound) == k:
+                for j in range(columns):
+                    row[j] = row[j] if row[j] >= bound else _ZERO
+                continue
             n = 0
             for j in range(columns):
                 pool[t, _U(n)], tags[t, _U(n)] = row[j], j
@@ -352,16 +356,21 @@ def _code_pulls(W_dec, latents, levels, a, z, pull, r, rows, out):
 
 
 @njit(parallel=True, **_JIT)
-def reconstruct(target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, threads):
+def reconstruct(
+    target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, sums, threads
+):
     """Write the scaled error of each row's reconstruction, its squared norm, and what it does to each code.
 
     With levels (nested prefixes of the latents) there is an error for each, row r of level l at l * rows + r; the errors
     of the levels that a latent takes part in are added up, deepest first, so that `pull` of a level is all that its
-    latents feel.
+    latents feel. `sums` gets the sum of the first level's pulls, a row for each block of rows.
     """
     rows, width = target.shape
+    blocks = sums.shape[0]
     for t in prange(threads):
-        for r in range(rows * t // threads, rows * (t + 1) // threads):
+        for r in range(
+            min(blocks * t // threads * BLOCK_ROWS, rows), min(blocks * (t + 1) // threads * BLOCK_ROWS, rows)
+        ):
             a, z = starts[r], starts[r + 1]
             loss = 0.0
             for d in range(width):
@@ -386,6 +395,13 @@ def reconstruct(target, W_dec, starts, latents, values, levels, depth, scale, pu
                 at = level * rows + r
                 for d in range(width):
                     pull[at, d] = pull[at, d] * scale + pull[at + rows, d]
+            block = r // BLOCK_ROWS
+            if r % BLOCK_ROWS == 0:
+                for d in range(width):
+                    sums[block, d] = pull[r, d]
+            else:
+                for d in range(width):
+                    sums[block, d] += pull[r, d]
             _code_pulls(W_dec, latents, levels, a, z, pull, r, rows, code_pulls)
 
 
@@ -533,15 +549,14 @@ def gradients(
 
 @njit(parallel=True, **_JIT)
 def sum_of_rows(matrix, weights, threads):
-    """Give the sum of the rows, each times its weight where weights are given, in blocks of a fixed size."""
+    """Give the sum of the rows, each times its weight, in blocks of a fixed size."""
     rows, width = matrix.shape
-    blocks = (rows + _BLOCK_ROWS - 1) // _BLOCK_ROWS
+    blocks = (rows + BLOCK_ROWS - 1) // BLOCK_ROWS
     parts = np.zeros((blocks, width), np.float32)
-    has_weights = weights.shape[0] > 0
     for t in prange(threads):
         for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            for r in range(block * _BLOCK_ROWS, min((block + 1) * _BLOCK_ROWS, rows)):
-                weight = weights[r] if has_weights else _ONE
+            for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
+                weight = weights[r]
                 if weight != _ZERO:
                     for d in range(width):
                         parts[block, d] += weight * matrix[r, d]
@@ -550,6 +565,19 @@ def sum_of_rows(matrix, weights, threads):
         for d in range(width):
             total[d] += parts[block, d]
     return total
+
+
+@njit(**_JIT)
+def count_silence(silent, tokens, latents, values):
+    """Add the tokens to each latent's silence, end that of the latents with a positive value, and count such values."""
+    for j in range(silent.shape[0]):
+        silent[j] += tokens
+    active = 0
+    for i in range(latents.shape[0]):
+        if values[i] > _ZERO:
+            silent[_U(latents[i])] = 0
+            active += 1
+    return active
 
 
 # --------------------------------------------------------------------------------------------------------- Adam

@@ -35,6 +35,8 @@ class Reconstruction(NamedTuple):
     """The scaled error; with levels, that of level l and all deeper ones at rows l * tokens and on."""
     code_pulls: Float[Tensor, " entry"]
     """Inner product of each entry's atom with its pull: the gradient of its value."""
+    pull_sum: Float[Tensor, " d_model"]
+    """Sum over tokens of the first level's pull, which holds those of all deeper ones: the gradient of `b_dec`."""
 
 
 class Block(NamedTuple):
@@ -144,10 +146,16 @@ class Kernels(Protocol):
         """Take step number `step` (from one) of Adam in place, on gradients times `factor`; then restore unit norms."""
         ...
 
-    def sum_of_rows(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"] | None = None
+    def count_silence(
+        self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
+    ) -> int:
+        """Add `tokens` to each latent's silence in place, end that of those who speak, and count the codes that do."""
+        ...
+
+    def weighted_sum(
+        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
-        """Give the (weighted) sum of rows, to the same bits on any number of threads."""
+        """Give the weighted sum of rows, to the same bits on any number of threads."""
         ...
 
 

@@ -35,7 +35,12 @@ _NOTHING = np.empty(0, np.float32)
 _NO_ROWS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint16)
 _NO_LEVELS = np.empty(0, np.int32)
+_NO_ENTRIES = Entries(
+    *(torch.empty(0, dtype=kind) for kind in (torch.int32, torch.int32, torch.float32, torch.float32))
+)
 _SMALLEST = np.float32(1e-30)
+_DENSE_SHARE = 1 / 16
+"""Share of codes that speak from which on dense products are faster than sparse ones."""
 
 
 class NumbaKernels:
@@ -71,6 +76,8 @@ class NumbaKernels:
         self._coarse = torch.empty(latents, d_model, dtype=torch.bfloat16) if coarse else None
         self._coarse_of: int | None = None
         self._room = 256
+        self._reconstructions = 0
+        self._even: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     # ------------------------------------------------------------------------------------------------ choosing
 
@@ -98,8 +105,10 @@ class NumbaKernels:
                     pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, by_token[0][part], by_token[1][part],
                     *self._pools,
                 )  # fmt: skip
-        starts = torch.arange(0, tokens * k + 1, k)
-        rows = torch.arange(tokens, dtype=torch.int32).repeat_interleave(k)
+        if (tokens, k) not in self._even:
+            rows = torch.arange(tokens, dtype=torch.int32).repeat_interleave(k)
+            self._even = {(tokens, k): (torch.arange(0, tokens * k + 1, k), rows)}
+        starts, rows = self._even[tokens, k]
         return Codes(starts, torch.from_numpy(latents), rows, torch.from_numpy(values))
 
     def above(
@@ -149,15 +158,23 @@ class NumbaKernels:
     ) -> Reconstruction:
         """Decode `values` and compare with the target."""
         tokens, width = target.shape
-        pull = np.empty((depth * tokens, width), np.float32)
+        self._reconstructions += 1
+        number = self._reconstructions
+        pull = self._flat(f"pull {number}", depth * tokens * width, np.float32).reshape(-1, width)
+        code_pulls = self._flat(f"code pulls {number}", len(values), np.float32)
+        if depth == 1 and self._is_dense(len(values), tokens):
+            loss = self._reconstruct_densely(target, W_dec, codes, values, scale, pull, code_pulls)
+            found = torch.from_numpy(pull)
+            return Reconstruction(loss, found, torch.from_numpy(code_pulls), found.sum(dim=0))
         losses = np.empty(tokens, np.float64)
-        code_pulls = np.empty(len(values), np.float32)
+        sums = np.empty((-(-tokens // compiled.BLOCK_ROWS), width), np.float32)
         compiled.reconstruct(
             target.numpy(), W_dec.numpy(), codes.starts.numpy(), codes.latents.numpy(), values.numpy(),
             _NO_LEVELS if levels is None else levels.numpy(), depth, np.float32(scale), pull, losses, code_pulls,
-            self._threads,
+            sums, self._threads,
         )  # fmt: skip
-        return Reconstruction(float(losses.sum()), torch.from_numpy(pull), torch.from_numpy(code_pulls))
+        summed = torch.from_numpy(sums.sum(axis=0))
+        return Reconstruction(float(losses.sum()), torch.from_numpy(pull), torch.from_numpy(code_pulls), summed)
 
     def gradients(
         self,
@@ -171,6 +188,8 @@ class NumbaKernels:
         unit_norm: bool,
     ) -> Gradients:
         """Add up the entries' outer products by latent."""
+        if self._is_dense(len(entries.latents), len(x)):
+            block, entries = self._summed_densely(x, pull, entries, block), _NO_ENTRIES
         count = len(entries.latents)
         grouped = (
             self._flat("grouped rows", count, np.int32),
@@ -190,12 +209,17 @@ class NumbaKernels:
         tensors = map(torch.from_numpy, (*self._rows, kept["bias"], kept["touched"]))
         return Gradients(*tensors, float(kept["squares"].sum()))
 
-    def sum_of_rows(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"] | None = None
+    def count_silence(
+        self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
+    ) -> int:
+        """Bring each latent's silence up to date and count the codes that speak."""
+        return int(compiled.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
+
+    def weighted_sum(
+        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
-        """Give the (weighted) sum of rows."""
-        given = _NOTHING if weights is None else weights.numpy()
-        return torch.from_numpy(compiled.sum_of_rows(matrix.numpy(), given, self._threads))
+        """Give the weighted sum of rows."""
+        return torch.from_numpy(compiled.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
 
     def adam(
         self,
@@ -219,6 +243,73 @@ class NumbaKernels:
             tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._threads,
         )  # fmt: skip
         self._coarse_of = weights.W_enc.data_ptr()
+        self._reconstructions = 0
+
+    # ------------------------------------------------------------------------------------------- many codes at once
+
+    def _is_dense(self, entries: int, tokens: int) -> bool:
+        """Say whether so many codes speak that dense products are faster than sparse ones, as at the start of training."""
+        return entries > _DENSE_SHARE * tokens * len(self._latents["bias"])
+
+    def _reconstruct_densely(
+        self,
+        target: Float[Tensor, "token d_model"],
+        W_dec: Float[Tensor, "latent d_model"],
+        codes: Codes,
+        values: Float[Tensor, " entry"],
+        scale: float,
+        pull: np.ndarray,
+        code_pulls: np.ndarray,
+    ) -> float:
+        atoms, loss = W_dec.T.contiguous(), 0.0
+        dense = torch.zeros(CHUNK_TOKENS, len(W_dec))
+        for first in range(0, len(target), CHUNK_TOKENS):
+            part = slice(first, min(first + CHUNK_TOKENS, len(target)))
+            inside = slice(int(codes.starts[part.start]), int(codes.starts[part.stop]))
+            place = codes.tokens[inside].long() - first, codes.latents[inside].long()
+            rows = dense[: part.stop - first]
+            rows.zero_()[place] = values[inside]
+            error = project(rows, atoms).sub_(target[part])
+            loss += error.square().sum(dim=1).double().sum().item()
+            pull[part] = error.mul_(scale).numpy()
+            code_pulls[inside] = project(error, W_dec)[place].numpy()
+        return loss
+
+    def _summed_densely(
+        self,
+        x: Float[Tensor, "token d_model"],
+        pull: Float[Tensor, "level_token d_model"],
+        entries: Entries,
+        block: Block | None,
+    ) -> Block:
+        """Give the gradients of all latents as a block, by dense products of a few latents at a time."""
+        count = len(entries.latents)
+        grouped = (np.empty(count, np.int32), np.empty(count, np.float32), np.empty(count, np.float32))
+        ends = self._latents["ends"]
+        compiled.group(*(column.numpy() for column in entries), ends, self._latents["counts"], *grouped)
+        rows, values, pushes = map(torch.from_numpy, grouped)
+        latents = len(ends) - 1
+        found = Block(torch.arange(latents), *torch.zeros(2, latents, x.shape[1]), torch.zeros(latents))
+        transposed, pulls = x.T.contiguous(), pull.T.contiguous()
+        for first in range(0, latents, CHUNK_TOKENS):
+            part = slice(first, min(first + CHUNK_TOKENS, latents))
+            size = part.stop - first
+            inside = slice(int(ends[first]), int(ends[part.stop]))
+            owners = torch.from_numpy(np.repeat(np.arange(size), np.diff(ends[first : part.stop + 1])))
+            weights = torch.zeros(size, len(pull))
+            weights[owners, rows[inside].long()] = values[inside]
+            found.W_dec[part] = project(weights, pulls)
+            pushed = torch.zeros(size, len(x))
+            # An entry of a second reconstruction has no push of its own, and would overwrite that of the first.
+            has_push = pushes[inside] != 0
+            pushed[owners[has_push], rows[inside][has_push].long() % len(x)] = pushes[inside][has_push]
+            found.W_enc[part] = project(pushed, transposed)
+            found.b_enc[part] = pushed.sum(dim=1)
+        if block is not None:
+            found.W_enc[block.latents] += block.W_enc
+            found.W_dec[block.latents] += block.W_dec
+            found.b_enc[block.latents] += block.b_enc
+        return found
 
     # ------------------------------------------------------------------------------------------------- memory
 

@@ -87,7 +87,8 @@ class PlainKernels:
         # What a level's latents feel is the sum of the errors of their own level and of all deeper ones.
         pull = errors.flip(0).cumsum(dim=0).flip(0).mul_(scale).view_as(sums)
         loss = errors.double().square().sum().item()
-        return Reconstruction(loss, pull, _inner_products(pull, rows, W_dec, codes.latents))
+        code_pulls = _inner_products(pull, rows, W_dec, codes.latents)
+        return Reconstruction(loss, pull, code_pulls, pull[: len(target)].sum(dim=0))
 
     def gradients(
         self,
@@ -121,11 +122,20 @@ class PlainKernels:
         squared = dW_enc.double().square().sum().item() + dW_dec.double().square().sum().item()
         return Gradients(dW_enc, dW_dec, db_enc, is_touched, squared)
 
-    def sum_of_rows(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"] | None = None
+    def count_silence(
+        self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
+    ) -> int:
+        """Bring each latent's silence up to date and count the codes that speak."""
+        active = codes.latents[values > 0].long()
+        silent += tokens
+        silent[active] = 0
+        return len(active)
+
+    def weighted_sum(
+        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
-        """Give the (weighted) sum of rows."""
-        return matrix.sum(dim=0) if weights is None else weights @ matrix
+        """Give the weighted sum of rows."""
+        return weights @ matrix
 
     def adam(
         self,

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops, take_tensors
-from fairfight.dictionaries.train import check_positive
+from fairfight.dictionaries.settings import check_positive
 from fairfight.dictionaries.weights import project
 from fairfight.errors import DataError
 from fairfight.seeds import seed_of, torch_stream

@@ -14,47 +14,28 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fairfight.dictionaries.contract import Fit, TokenSource
-from fairfight.dictionaries.fit import Plan
 from fairfight.dictionaries.rules import BatchTopKRule
-from fairfight.dictionaries.sae import ThresholdSae, train_by_rule, weights_of
-from fairfight.dictionaries.train import check_k
-from fairfight.dictionaries.trainer import Revival
+from fairfight.dictionaries.sae import RevivingRecipe, ThresholdSae, weights_of
+from fairfight.dictionaries.trainer import Rule, SaeState
 from fairfight.errors import StudyError
 
 
 @dataclass(frozen=True)
-class Matryoshka:
+class Matryoshka(RevivingRecipe):
     """A BatchTopK autoencoder whose first latents are a coarser one, and so on.
 
     The loss is the sum of the squared errors of all prefixes.
     """
 
-    is_seeded: ClassVar[bool] = True
+    kind: ClassVar[str] = "matryoshka"
 
-    latents: int = 2048
-    k: int = 32
-    """Latents a token, on the mean."""
     shares: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
     """Ends of the prefixes as shares of the latents, ascending; the last is all of them."""
-    steps: int = 700
-    batch: int = 2048
-    """Tokens a step."""
-    learning_rate: float = 4e-3
-    dead_after_tokens: int = 131_072
-    """A latent that was silent for so many tokens counts as dead and takes part in the auxiliary loss."""
-    aux_weight: float = 1 / 32
-    """Weight of the auxiliary loss, in which dead latents explain what the others left over."""
 
     def __post_init__(self) -> None:
-        check_k(self.k, self.latents)
+        super().__post_init__()
         ends = self.prefixes
-        if (
-            not ends
-            or ends[-1] != self.latents
-            or ends[0] < 1
-            or any(a >= b for a, b in zip(ends, ends[1:], strict=False))
-        ):
+        if not ends or ends[-1] != self.latents or ends[0] < 1 or list(ends) != sorted(set(ends)):
             raise StudyError(
                 f"The recipe has shares = {list(self.shares)}, which end prefixes of {list(ends)} of {self.latents} "
                 "latents; they must ascend and end with 1.0. Change shares or latents in the study."
@@ -70,14 +51,13 @@ class Matryoshka:
         """Give a recipe that trains in a blink, for the conformance checks."""
         return cls(latents=64, k=4, steps=200, batch=256)
 
-    def train(self, tokens: TokenSource, seed: int) -> Fit:
-        """Give the trained autoencoder."""
-        plan = Plan(self.steps, self.batch, self.learning_rate)
-        revival = Revival(self.dead_after_tokens, self.aux_weight)
-        rule = BatchTopKRule(self.k, prefixes=self.prefixes)
-        state, flops = train_by_rule(tokens, rule, self.latents, plan, kind="matryoshka", seed=seed, revival=revival)
-        threshold = torch.full((self.latents,), state.scalars["threshold"])
-        return Fit(MatryoshkaDictionary(weights_of(state), threshold), self.steps * self.batch, flops)
+    def rule(self) -> Rule:
+        """Give the largest of the batch, with nested levels."""
+        return BatchTopKRule(self.k, prefixes=self.prefixes)
+
+    def dictionary(self, state: SaeState) -> MatryoshkaDictionary:
+        """Give the autoencoder with its threshold."""
+        return MatryoshkaDictionary(weights_of(state), torch.full((self.latents,), state.scalars["threshold"]))
 
     @staticmethod
     def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> MatryoshkaDictionary:

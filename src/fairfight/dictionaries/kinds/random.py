@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops, take_tensors
-from fairfight.dictionaries.train import check_k
+from fairfight.dictionaries.settings import check_k
 from fairfight.dictionaries.weights import project
 from fairfight.seeds import torch_stream
 

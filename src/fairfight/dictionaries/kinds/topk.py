@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops
-from fairfight.dictionaries.train import Schedule, check_k, train_sae
+from fairfight.dictionaries.settings import check_k
+from fairfight.dictionaries.train import Schedule, train_sae
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
 

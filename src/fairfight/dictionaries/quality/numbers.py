@@ -1,11 +1,16 @@
-"""How well a dictionary reconstructs, and how many of its latents speak."""
+"""The formulas of reconstruction and sparsity, each in one place.
+
+"Explained variance" has gone by several formulas that give other numbers on the same data. Here it is 1 - FVU, with
+the sums over tokens and dimensions taken first and one ratio after. The mean over dimensions (or over tokens) of a ratio
+each is another number: it gives a dimension that hardly varies the same say as one that carries the variance.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fairfight import seeds
@@ -34,6 +39,59 @@ def fvu(x: Float[Tensor, "token d_model"], x_hat: Float[Tensor, "token d_model"]
         EmptyBatchError: fewer than two different tokens, so that there is no variance to explain.
     """
     return _share_of_variance((x.double() - x_hat.double()).square().sum().item(), x)
+
+
+def variance_explained(x: Float[Tensor, "token d_model"], x_hat: Float[Tensor, "token d_model"]) -> float:
+    """Give the share of variance explained: VE = 1 - FVU, nothing else.
+
+    It is negative where the reconstruction is worse than the mean.
+
+    Raises:
+        EmptyBatchError: as for `fvu`.
+    """
+    return 1.0 - fvu(x, x_hat)
+
+
+def norm_ratio(x: Float[Tensor, "token d_model"], x_hat: Float[Tensor, "token d_model"]) -> float:
+    """Give the ratio of mean squared norms: sum_t ||x_hat_t||^2 / sum_t ||x_t||^2.
+
+    1 is neither shrunk nor blown up; a penalty on codes makes it fall short.
+
+    Raises:
+        EmptyBatchError: no token, or all of them are zero.
+    """
+    _check_tokens(x)
+    if not (squared_norm := x.double().square().sum().item()):
+        raise EmptyBatchError(f"All {len(x)} tokens are zero, so no ratio to their norm exists. Choose another site.")
+    return x_hat.double().square().sum().item() / squared_norm
+
+
+def cosine(x: Float[Tensor, "token d_model"], x_hat: Float[Tensor, "token d_model"]) -> float:
+    """Give the mean over tokens of x_t . x_hat_t / (||x_t|| ||x_hat_t||).
+
+    Tokens of which either vector is zero have no cosine and are left out.
+
+    Raises:
+        EmptyBatchError: no token has a cosine.
+    """
+    found, is_defined = token_cosines(x.double(), x_hat.double())
+    if not is_defined.any():
+        raise EmptyBatchError(
+            f"Of {len(x)} tokens none has a cosine with its reconstruction, because one of both is zero each time. "
+            "Choose other texts, or a dictionary that is not dead."
+        )
+    return found[is_defined].mean().item()
+
+
+def token_cosines(
+    x: Float[Tensor, "token d_model"], x_hat: Float[Tensor, "token d_model"]
+) -> tuple[Float[Tensor, " token"], Bool[Tensor, " token"]]:
+    """Give the cosine of each token and its reconstruction, and where there is one (it is 0 elsewhere)."""
+    norms = x.norm(dim=1) * x_hat.norm(dim=1)
+    is_defined = norms > 0
+    return torch.where(
+        is_defined, (x * x_hat).sum(dim=1) / norms.where(is_defined, torch.ones_like(norms)), 0.0
+    ), is_defined
 
 
 def l0(codes: Float[Tensor, "token latent"]) -> float:

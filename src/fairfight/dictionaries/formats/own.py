@@ -1,4 +1,4 @@
-"""Dictionaries on disk: a folder in the layout of SAELens 6, with a card beside it.
+"""Our own format: a folder in the layout of SAELens 6, with a card beside it.
 
 | file                      | holds                                                                              |
 |---------------------------|------------------------------------------------------------------------------------|
@@ -6,8 +6,8 @@
 | `sae_weights.safetensors` | the tensors: `W_enc` [d_in, d_sae], `W_dec` [d_sae, d_in], `b_enc`, `b_dec` for SAEs |
 | `card.json`               | the card, and the SHA-256 of both other files                                      |
 
-SAELens reads the folders of kinds that it knows (`topk`, and `relu` as "standard"); the others keep the layout under an
-architecture of their own. A pickle is never opened.
+SAELens reads the folders of kinds that it knows (`topk`, `gated`, `relu` as "standard", and `jumprelu`, `batch_topk` and
+`matryoshka` as "jumprelu"); the others keep the layout under an architecture of their own. A pickle is never opened.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ import hashlib
 import json
 import shutil
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import safetensors.torch
 from safetensors import SafetensorError
 
 from fairfight import registry
 from fairfight.dictionaries.contract import Card, Dictionary
+from fairfight.dictionaries.formats._files import PICKLES, is_pickle
+from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError, has_no_room
 
 CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
 _LAYOUT = "6.0.0"
 """The version of SAELens whose layout is written: without it SAELens reads an older one and drops the metadata."""
-_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
-_PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
-"""A bare pickle, and the zip archive that torch.save writes around one."""
 
 
 class Loaded(NamedTuple):
@@ -40,6 +39,30 @@ class Loaded(NamedTuple):
 
     dictionary: Dictionary
     card: Card
+
+
+class Own:
+    """Our folder, read as a stranger's would be."""
+
+    files: ClassVar[tuple[str, ...]] = (CFG, WEIGHTS, CARD)
+
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        """Whether a card stands beside the weights."""
+        return (path / CARD).is_file()
+
+    @staticmethod
+    def read(path: Path, given: Given = NOTHING_GIVEN) -> Foreign:
+        """Give the dictionary, and what its card says.
+
+        Raises:
+            UnsafeFileError, InputError, DamagedFileError: as `load`.
+        """
+        dictionary, card = load(path)
+        model, hook_name, site = place(path / CARD, given, model=card.model, hook_name=card.site)
+        published = Published(card.l0, card.fvu)
+        origin = Origin("fairfight", dictionary.architecture, model, hook_name, site, True, published)
+        return Foreign(dictionary, origin)
 
 
 def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
@@ -133,9 +156,16 @@ def _metadata(card: Card) -> dict[str, Any]:
         "model_name": card.model,
         "hook_name": hook_name,
         "site": card.site,
-        "fairfight_version": version("fairfight"),
+        "fairfight_version": _version(),
         "sae_lens_version": _LAYOUT,
     }
+
+
+def _version() -> str:
+    try:
+        return version("fairfight")
+    except PackageNotFoundError:  # run from its sources, in another library's environment
+        return "not installed"
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -149,25 +179,17 @@ def _check_replaceable(folder: Path) -> None:
 
 def _refuse_pickle(folder: Path) -> None:
     weights = folder / WEIGHTS
-    if folder.suffix.lower() in _PICKLES and folder.is_file():
+    if folder.suffix.lower() in PICKLES and folder.is_file():
         found = folder
     elif weights.is_file():
-        with weights.open("rb") as file:
-            found = weights if file.read(4).startswith(_PICKLE_STARTS) and not _is_safetensors(weights) else None
+        found = weights if is_pickle(weights) else None
     else:
-        found = next((file for file in sorted(folder.glob("*")) if file.suffix.lower() in _PICKLES), None)
+        found = next((file for file in sorted(folder.glob("*")) if file.suffix.lower() in PICKLES), None)
     if found is not None:
         raise UnsafeFileError(
             f"{found} is a pickle, which can run any code when it is opened; safetensors was expected. "
             "Ask its author for safetensors, or convert it on a machine that you can afford to lose."
         )
-
-
-def _is_safetensors(file: Path) -> bool:
-    """Say whether a header of the announced length follows: its length may by chance begin like a pickle."""
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        return length < file.stat().st_size and opened.read(1) == b"{"
 
 
 def _verified(file: Path, checksums: dict[str, str]) -> bytes:
