@@ -39,6 +39,7 @@ bench-parity: setup
 	$(BIN)/python benchmarks/dictionaries.py --only-environments sae_lens
 	.peers/sae_lens/bin/pip install --quiet --disable-pip-version-check numba scikit-learn jaxtyping
 	HF_HUB_OFFLINE=1 PYTHONPATH=src .peers/sae_lens/bin/python benchmarks/parity_saelens.py
+	HF_HUB_OFFLINE=1 PYTHONPATH=src .peers/sae_lens/bin/python benchmarks/round_trip_saelens.py
 
 bench-study: setup
 	$(BIN)/python benchmarks/study.py studies/quick.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import warnings
@@ -56,9 +57,7 @@ with tempfile.TemporaryDirectory() as folder:
     )  # fmt: skip
     trainer = Trainer(config, Indices(), model)
     model.is_fed = True
-    try:
+    with contextlib.suppress(StopIteration):
         trainer.fit()
-    except StopIteration:
-        pass
     next(feed, None)
 feed.report()

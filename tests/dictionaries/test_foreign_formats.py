@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from fairfight import registry
 from fairfight.dictionaries.formats import Given, _files, from_object, load, load_any, save
-from fairfight.dictionaries.formats._normalised import NormalisedSae, rebuild
+from fairfight.dictionaries.formats._normalised import NormalisedSae
 from fairfight.dictionaries.formats.saelens import SAELens
 from fairfight.errors import DamagedFileError, InputError, NonFiniteError, UnsafeFileError, WidthMismatchError
 
@@ -81,7 +81,7 @@ def agree(foreign, file, atol=2e-5):
     assert torch.equal(codes != 0, expected["codes"] != 0)
     torch.testing.assert_close(codes, expected["codes"], atol=atol, rtol=1e-5)
     torch.testing.assert_close(
-        rebuild(foreign.dictionary, expected["x"], codes), expected["x_hat"], atol=atol, rtol=1e-5
+        foreign.dictionary.rebuild(expected["x"], codes), expected["x_hat"], atol=atol, rtol=1e-5
     )
 
 
@@ -154,7 +154,7 @@ def test_a_model_whose_writing_weights_were_centred_has_each_tokens_mean_taken_o
     assert expected["x"].mean(dim=1).abs().max() < 1e-6
     codes = dictionary.encode(expected["x"] + means)
     torch.testing.assert_close(codes, expected["codes"], atol=1e-5, rtol=1e-5)
-    x_hat = rebuild(dictionary, expected["x"] + means, codes)
+    x_hat = dictionary.rebuild(expected["x"] + means, codes)
     torch.testing.assert_close(x_hat, expected["x_hat"] + means, atol=1e-5, rtol=1e-5)
 
 

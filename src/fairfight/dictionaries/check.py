@@ -19,7 +19,7 @@ from fairfight import seeds
 from fairfight.dictionaries.contract import Card, Dictionary, TokenSource
 from fairfight.dictionaries.formats import _parameters as algebra
 from fairfight.dictionaries.formats._foreign import Foreign
-from fairfight.dictionaries.formats._normalised import NormalisedSae, Step, rebuild
+from fairfight.dictionaries.formats._normalised import NormalisedSae, Step
 from fairfight.dictionaries.formats._parameters import Parameters
 from fairfight.dictionaries.kinds.relu import ReLUDictionary
 from fairfight.dictionaries.kinds.topk import TopKDictionary
@@ -144,7 +144,7 @@ def measure(dictionary: Dictionary, x: Float[Tensor, "token d_model"]) -> Measur
     for chunk in x.split(_CHUNK_TOKENS):
         codes = dictionary.encode(chunk)
         active += int((codes != 0).sum())
-        errors.append((chunk.double() - rebuild(dictionary, chunk, codes).double()).square().sum(dim=1))
+        errors.append((chunk.double() - dictionary.rebuild(chunk, codes).double()).square().sum(dim=1))
     error = torch.cat(errors)
     if not torch.isfinite(error).all():
         raise NonFiniteError(

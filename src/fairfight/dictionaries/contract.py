@@ -76,6 +76,17 @@ class Dictionary(ABC):
         self._check("Codes", codes, self.latents)
         return self._decode(codes.float())
 
+    @torch.no_grad()
+    def rebuild(
+        self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"]
+    ) -> Float[Tensor, "token d_model"]:
+        """Give the tokens that the codes of the tokens `x` stand for.
+
+        Most dictionaries need the codes alone. Those that bring each token to a standard mean or size before they read
+        it look at the token again on the way back.
+        """
+        return self.decode(codes)
+
     @property
     @abstractmethod
     def encode_flops_per_token(self) -> int:

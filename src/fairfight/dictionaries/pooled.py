@@ -86,7 +86,10 @@ def pool_codes(
     pools: dict[Path, list[tuple[Int[np.ndarray, " example"], Float[np.ndarray, "example feature"]]]] = {}
     for chosen, batch in _chunks(activations, rows):
         codes = dictionary.encode(batch.values)
-        coded, rebuilt = TokenBatch(codes, batch.offsets), TokenBatch(dictionary.decode(codes), batch.offsets)
+        coded, rebuilt = (
+            TokenBatch(codes, batch.offsets),
+            TokenBatch(dictionary.rebuild(batch.values, codes), batch.offsets),
+        )
         for pooling in code_poolings:
             pools.setdefault(folder / f"codes-{pooling}.npy", []).append((chosen, pool(coded, pooling)))
         for pooling in poolings:

@@ -108,10 +108,3 @@ class NormalisedSae(Dictionary):
         for step in self.steps:
             taken.append(normalise(taken[-1].x if taken else x, step))
         return taken
-
-
-def rebuild(
-    dictionary: Dictionary, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"]
-) -> Float[Tensor, "token d_model"]:
-    """Give the tokens that the codes of the tokens `x` stand for, for any dictionary."""
-    return dictionary.rebuild(x, codes) if isinstance(dictionary, NormalisedSae) else dictionary.decode(codes)

@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba
 import numpy as np
-from numba import config, njit, prange, types
+from numba import prange, types
+from numba.core import config
 from numba.extending import overload
 
-# GNU's OpenMP is the pool that torch uses too, so threads are not woken twice; the others follow where it is missing.
-config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+njit: Any = numba.njit  # its stub knows neither starred arguments nor what a compiled function takes
+settings: Any = config
+# OpenMP first: where a neighbour takes a core its threads lose least; the others follow where its library is missing.
+settings.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 _JIT: dict[str, Any] = {
     "cache": True,

@@ -54,7 +54,7 @@ class NumbaKernels:
         """`coarse` finds candidates of top-k by a bfloat16 product and takes their pre-activations anew in float32."""
         import numba
 
-        self._threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        self._threads = min(torch.get_num_threads(), compiled.settings.NUMBA_NUM_THREADS)
         numba.set_num_threads(self._threads)
         groups = 256 if latents <= 8192 else 512
         threads, room = self._threads, latents + groups
@@ -133,7 +133,8 @@ class NumbaKernels:
                 self._room = int(counts.max() * 1.25) + compiled.BLOCK_COLUMNS
             ends = np.cumsum(counts)
             starts[first + 1 : first + 1 + len(pre)] = starts[first] + ends
-            part = tuple(np.empty(ends[-1], kind) for kind in (np.int32, np.int32, np.float32))
+            count = int(ends[-1])
+            part = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.float32)
             compiled.packed(latents, values, counts, ends - counts, first, *part, self._threads)
             parts.append(part)
         latents, rows, values = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -206,8 +207,9 @@ class NumbaKernels:
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
             kept["squares"], self._threads,
         )  # fmt: skip
-        tensors = map(torch.from_numpy, (*self._rows, kept["bias"], kept["touched"]))
-        return Gradients(*tensors, float(kept["squares"].sum()))
+        W_enc, W_dec = map(torch.from_numpy, self._rows)
+        bias, is_touched = torch.from_numpy(kept["bias"]), torch.from_numpy(kept["touched"])
+        return Gradients(W_enc, W_dec, bias, is_touched, float(kept["squares"].sum()))
 
     def count_silence(
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
@@ -289,7 +291,8 @@ class NumbaKernels:
         compiled.group(*(column.numpy() for column in entries), ends, self._latents["counts"], *grouped)
         rows, values, pushes = map(torch.from_numpy, grouped)
         latents = len(ends) - 1
-        found = Block(torch.arange(latents), *torch.zeros(2, latents, x.shape[1]), torch.zeros(latents))
+        W_enc, W_dec = torch.zeros(2, latents, x.shape[1])
+        found = Block(torch.arange(latents), W_enc, W_dec, torch.zeros(latents))
         transposed, pulls = x.T.contiguous(), pull.T.contiguous()
         for first in range(0, latents, CHUNK_TOKENS):
             part = slice(first, min(first + CHUNK_TOKENS, latents))

@@ -47,7 +47,7 @@ class SparseCoding:
     is_seeded: ClassVar[bool] = True
 
     latents: int = 256
-    """Number of atoms, at most 256: the work grows with their square, in training as in encoding."""
+    """Number of atoms, at most 256: the work grows with their square, in training as in encoding, to minutes beyond."""
     k: int = 16
     """Active latents a token, at most: fewer only where fewer give the token exactly."""
     l1: float = 0.1
@@ -63,8 +63,8 @@ class SparseCoding:
         if self.latents > _MOST_LATENTS:
             raise StudyError(
                 f"The recipe has latents = {self.latents}, but sparse coding takes at most {_MOST_LATENTS}: every token "
-                "is solved for by itself, in training and in encoding, and both grow with the square of the atoms, to "
-                "minutes and hours. Lower latents, or take kind topk for more."
+                "is solved for by itself, in training as in encoding, and the work grows with the square of the atoms "
+                "(1,024 take minutes of a core, where 256 take a quarter of one). Lower latents, or choose another kind."
             )
 
     @classmethod

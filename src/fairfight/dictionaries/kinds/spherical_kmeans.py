@@ -28,7 +28,7 @@ class SphericalKMeans:
     """Mini-batch k-means by cosine, on tokens from which the mean is taken.
 
     Each step is scikit-learn's on tokens of unit norm; then the centroids are brought back to unit norm, without which
-    those of loose clusters would be shorter and lose tokens to the others.
+    the nearest centroid would not be the one of the largest cosine.
     """
 
     is_seeded: ClassVar[bool] = True
@@ -103,8 +103,8 @@ class SphericalKMeansDictionary(Dictionary):
     """Unit centroids as atoms, and the mean token.
 
     The code of latent i is (x - mean) . c_i where the cosine to centroid c_i is neither negative nor below the mean
-    cosine to all of them, else 0. Which latents are active is the rule of k-means' triangle code, on cosines: about
-    half of them. What an active one carries is the cosine times the token's norm and not the cosine's excess over the mean, because
+    cosine to all of them, else 0. Which latents are active is the rule of k-means' triangle code, on cosines: two in
+    five on MiniLM's activations. What an active one carries is the cosine times the token's norm and not the cosine's excess over the mean, because
     decoding gets the codes alone and an excess no longer tells how far the token lies along its centroid: so the
     largest code times its centroid, plus the mean, is the token's projection on the nearest centroid, which is the
     reconstruction. Codes do not add up to the token. It is the mean token where all codes are zero.

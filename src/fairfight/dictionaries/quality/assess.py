@@ -34,7 +34,7 @@ from fairfight.dictionaries.quality.structure import (
     largest_cosines,
 )
 from fairfight.dictionaries.quality.texts import read_texts
-from fairfight.dictionaries.quality.walk import Walk, held_tokens, mean_token, rebuilt, walk
+from fairfight.dictionaries.quality.walk import Walk, held_tokens, mean_token, walk
 from fairfight.errors import InputError, ModelError, SiteError, WidthMismatchError
 from fairfight.ledger import read_json, write_json
 from fairfight.models.language import with_head
@@ -265,7 +265,7 @@ def _losses(
 
 def _rebuilding(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
     held = held_tokens(dictionary)
-    return lambda x: torch.cat([rebuilt(dictionary, dictionary.encode(part)) for part in x.split(held)])
+    return lambda x: torch.cat([dictionary.rebuild(part, dictionary.encode(part)) for part in x.split(held)])
 
 
 def _stability(

@@ -127,7 +127,7 @@ def measure(dictionary: Dictionary, tokens: TokenSource) -> Quality:
     is_alive = torch.zeros(dictionary.latents, dtype=torch.bool)
     for chunk in x.split(_CHUNK_TOKENS):
         codes = dictionary.encode(chunk)
-        squared_error += (chunk.double() - dictionary.decode(codes).double()).square().sum().item()
+        squared_error += (chunk.double() - dictionary.rebuild(chunk, codes).double()).square().sum().item()
         is_active = codes != 0
         active += int(is_active.sum())
         is_alive |= is_active.any(dim=0)

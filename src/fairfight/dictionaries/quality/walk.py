@@ -56,11 +56,6 @@ def held_tokens(dictionary: Dictionary, code_bytes: int = CODE_BYTES) -> int:
     return max(1, min(_CHUNK_TOKENS, code_bytes // (4 * dictionary.latents)))
 
 
-def rebuilt(dictionary: Dictionary, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
-    """Give the reconstruction that codes stand for: the one place where quality turns codes into tokens."""
-    return dictionary.decode(codes)
-
-
 def mean_token(activations: Activations) -> Float[Tensor, " d_model"]:
     """Give the mean of all tokens, in float64."""
     total = torch.zeros(activations.d_model, dtype=torch.float64)
@@ -97,7 +92,9 @@ def walk(
             firing += is_active.sum(dim=0)
             active = is_active.sum(dim=1)
             tokens_by_l0 += np.bincount(active.numpy(), minlength=len(tokens_by_l0))
-            parts.append(_columns(x.double(), rebuilt(dictionary, codes).double(), mean) | {"active": active.double()})
+            parts.append(
+                _columns(x.double(), dictionary.rebuild(x, codes).double(), mean) | {"active": active.double()}
+            )
             advances(len(x))
         for name, values in _by_text(parts, batch).items():
             sums[name][rows] = values
