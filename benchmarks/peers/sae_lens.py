@@ -31,6 +31,7 @@ sae = {
     "jumprelu": lambda: JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**shape)),
 }[variant]()
 samples = feed.total * size.batch
-SAETrainer(SAETrainerConfig(total_training_samples=samples, train_batch_size_samples=size.batch), sae, feed).fit()
+config = SAETrainerConfig(total_training_samples=samples, train_batch_size_samples=size.batch, lr_end=3e-5)
+SAETrainer(config, sae, feed).fit()
 next(feed, None)
 feed.report()

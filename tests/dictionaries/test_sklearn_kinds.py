@@ -416,6 +416,14 @@ def test_atoms_that_say_the_same_do_not_break_the_pursuit():
     assert (left @ atoms.T).abs().max() < 1e-4
 
 
+def test_of_two_atoms_a_ten_thousandth_apart_one_is_taken():
+    """Both together would give the token exactly, by codes of plus and minus 10,000."""
+    atoms = unit(torch.tensor([[1.0, 0.0, 0.0], [1.0, 1e-4, 0.0], [0.0, 0.0, 1.0]]))
+    codes = SparseCodingDictionary(atoms, torch.zeros(3), k=2).encode(torch.tensor([[1.0, 1.0, 0.0]]))
+    assert torch.count_nonzero(codes) == 1
+    assert codes.sum().item() == pytest.approx(1, abs=1e-3)
+
+
 def test_sparse_coding_counts_less_where_silent_latents_are_skipped(fitted):
     flops = fitted["sparse_coding"].card.training_flops
     assert flops.executed < 0.8 * flops.dense
@@ -459,6 +467,18 @@ def test_spherical_kmeans_finds_directions_however_far_tokens_lie_along_them(dir
     own = cosine_similarity(directions, dictionary.atoms).argmax(axis=0)
     assert (own[dictionary.encode(tokens).argmax(dim=1).numpy()] == of.numpy()).mean() > 0.99
     assert fvu(tokens, dictionary.decode(dictionary.encode(tokens))) < 0.1
+
+
+def test_a_token_far_out_pulls_a_centroid_no_more_than_one_near_by():
+    """Two opposite clusters; in each, half of the tokens lie 20 degrees to one side at distance 1, half of them 20
+    degrees to the other at distance 30. Their mean direction is in the middle; their mean is 19 degrees off."""
+    angles = torch.deg2rad(torch.tensor([20.0, -20.0, 200.0, 160.0])).repeat(250)
+    tokens = torch.tensor([1.0, 30.0, 1.0, 30.0]).repeat(250)[:, None] * torch.stack(
+        [angles.cos(), angles.sin()], dim=1
+    )
+    # Some seeds start with both centroids in one cluster and settle between the two.
+    atoms = SphericalKMeans(latents=2, batch=200).train(TokenSource(tokens), 3).dictionary.atoms
+    np.testing.assert_allclose(np.abs(atoms.numpy()), [[1, 0], [1, 0]], atol=0.05)
 
 
 def test_the_nearest_centroid_is_the_one_that_scikit_learn_predicts(fitted, held_out):
