@@ -48,3 +48,17 @@ def test_optional_packages_are_told_apart_and_none_of_them_is_a_fault(package, i
     finding = next(found for found in doctor._optional_packages() if found.what == f"package {package}")
     assert finding.is_fine
     assert finding.found == "installed" if is_there else "pip install 'fairfight[" in finding.found
+
+
+def test_a_batched_lu_that_stops_is_a_finding(monkeypatch):
+    import torch
+
+    from fairfight import doctor
+
+    def stops(*_):
+        raise RuntimeError("Pivots given to lu_solve must all be greater or equal to 1.")
+
+    monkeypatch.setattr(torch.linalg, "solve", stops)
+    found = doctor._batched_lu()
+    assert "stopped with 'Pivots given to lu_solve" in found.found
+    assert "Cholesky, QR and SVD are right" in found.found
