@@ -18,8 +18,8 @@ SYMBOLS = {"dictionary": "circle", "baseline": "square", "rival": "diamond", "co
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _INK, _GRID = "#1f2328", "#e5e7eb"
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-_LINES = ("#1a5fa8", "#b8420f", "#0a7d5a", "#7b3fa0", "#8a6d00", "#444444")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+LINE_COLOURS = ("#1a5fa8", "#b8420f", "#0a7d5a", "#7b3fa0", "#8a6d00", "#444444")
 _ROW_PIXELS = 19
 
 
@@ -47,7 +47,7 @@ def dot_plot(found: Sequence[Standing], test_set: str, *, left: float) -> go.Fig
     figure.update_yaxes(range=[-0.7, len(found) - 0.3])
     figure.update_xaxes(range=[left, 1.02], title_text="AUROC", dtick=0.1, tickformat=".1f")
     figure.add_vline(x=0.5, line={"color": "#9aa0a6", "dash": "dot", "width": 1})
-    return _dressed(figure, height=66 + _ROW_PIXELS * len(found))
+    return dressed(figure, height=66 + _ROW_PIXELS * len(found))
 
 
 def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: Sequence[str]) -> go.Figure:
@@ -70,7 +70,7 @@ def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: S
         _ring(figure, [s.name for s in own], x, y, marked)
     figure.update_xaxes(title_text=f"AUROC on {escape(test_sets[0])}", range=[edge, 1.02])
     figure.update_yaxes(title_text="AUROC, mean of the shifted sets", range=[edge, 1.02])
-    return _dressed(figure, height=460)
+    return dressed(figure, height=460)
 
 
 def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
@@ -96,7 +96,7 @@ def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
         _ring(figure, [s.name for s in own], x, y, marked)
     figure.update_xaxes(type="log", title_text="FLOPs of a trial", exponentformat="power", tickfont={"size": 11})
     figure.update_yaxes(title_text="AUROC, mean over test sets")
-    return _dressed(figure, height=460)
+    return dressed(figure, height=460)
 
 
 def pareto_front(found: Sequence[Standing]) -> list[Standing]:
@@ -113,13 +113,13 @@ def curve_panel(curve: Curve, *, bottom: float) -> go.Figure:
     figure = go.Figure()
     lines = {"training": curve.train, **curve.sets}
     for number_of_line, (name, values) in enumerate(lines.items()):
-        style = number_of_line % len(_LINES)
+        style = number_of_line % len(LINE_COLOURS)
         figure.add_scatter(
             x=list(curve.k),
             y=list(values),
             name=escape(name),
             mode="lines+markers",
-            line={"color": _LINES[style], "dash": _DASHES[style], "width": 2},
+            line={"color": LINE_COLOURS[style], "dash": DASHES[style], "width": 2},
             marker={"symbol": ("star", "circle", "square", "diamond", "cross", "triangle-up")[style], "size": 7},
             hovertemplate=f"{escape(name)}<br>k = %{{x}}: %{{y:.3f}}<extra></extra>",
         )
@@ -130,7 +130,7 @@ def curve_panel(curve: Curve, *, bottom: float) -> go.Figure:
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": -0.22, "yanchor": "top", "font": {"size": 11}}
     )
-    return _dressed(figure, height=400, keeps_legend=True)
+    return dressed(figure, height=400, keeps_legend=True)
 
 
 def _points(side: str, hover: list[str]) -> dict[str, Any]:
@@ -155,7 +155,8 @@ def _ring(figure: go.Figure, names: list[str], x: list[float], y: list[float], m
     )
 
 
-def _dressed(figure: go.Figure, *, height: int, keeps_legend: bool = False) -> go.Figure:
+def dressed(figure: go.Figure, *, height: int, keeps_legend: bool = False) -> go.Figure:
+    """Give the figure with the margins, fonts and grid that all have."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 12, "t": 12, "b": 44},

@@ -31,7 +31,7 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
     escaped. The same arguments give the same bytes.
     """
     marked = list(dict.fromkeys(name for verdict in verdicts for name in (verdict.challenger, verdict.defender)))
-    template = _environment().get_template("report.html.j2")
+    template = templates().get_template("report.html.j2")
     return template.render(
         study=roster.run.get("study", {}),
         hash=roster.hash,
@@ -47,11 +47,12 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         failed=len(roster.failed),
         cards=[_card_cells(card) for card in roster.run.get("dictionaries", ())],
         facts=_facts(roster),
-        fields=_flat(roster.run.get("study", {})),
+        fields=flattened(roster.run.get("study", {})),
     )
 
 
-def _environment() -> Environment:
+def templates() -> Environment:
+    """Give the page templates: everything that is put into one is escaped."""
     made = Environment(
         loader=PackageLoader("fairfight.report"),
         autoescape=True,
@@ -80,13 +81,13 @@ def _drawings(roster: Roster, found: Sequence[Standing], marked: Sequence[str]) 
     left = min(0.5, *(own.sets[name].low for own in found for name in roster.test_sets)) - 0.02
     return {
         "sets": {
-            name: _div(figures.dot_plot(found, name, left=left), f"set-{place}")
+            name: embedded(figures.dot_plot(found, name, left=left), f"set-{place}")
             for place, name in enumerate(_panels(roster))
         },
-        "shift": _div(figures.shift_scatter(found, roster.test_sets, marked), "shift")
+        "shift": embedded(figures.shift_scatter(found, roster.test_sets, marked), "shift")
         if len(roster.test_sets) > 1
         else "",
-        "cost": _div(figures.cost_scatter(found, marked), "cost"),
+        "cost": embedded(figures.cost_scatter(found, marked), "cost"),
     }
 
 
@@ -98,11 +99,12 @@ def _curve_divs(found: Sequence[Curve]) -> list[tuple[str, Markup]]:
     values = [value for own in found for line in (own.train, *own.sets.values()) for value in line]
     bottom = min([0.5, *values]) - 0.02
     return [
-        (own.contender.name, _div(figures.curve_panel(own, bottom=bottom), f"k-{i}")) for i, own in enumerate(found)
+        (own.contender.name, embedded(figures.curve_panel(own, bottom=bottom), f"k-{i}")) for i, own in enumerate(found)
     ]
 
 
-def _div(figure: go.Figure, name: str) -> Markup:
+def embedded(figure: go.Figure, name: str) -> Markup:
+    """Give a figure as a part of a page that holds Plotly's script once."""
     # A given id, because Plotly's own is drawn by chance and would make every page differ.
     return Markup(
         figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOTLY_SETTINGS, div_id=f"figure-{name}")
@@ -188,10 +190,12 @@ def _one_line(value: Any) -> str:
     return str(value)
 
 
-def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+def flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
     """Give the leaves of nested tables as dotted names and JSON values."""
     if isinstance(value, Mapping) and value:
-        return [leaf for key, inner in value.items() for leaf in _flat(inner, f"{name}.{key}" if name else str(key))]
+        return [
+            leaf for key, inner in value.items() for leaf in flattened(inner, f"{name}.{key}" if name else str(key))
+        ]
     if isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
-        return [leaf for place, inner in enumerate(value) for leaf in _flat(inner, f"{name}.{place}")]
+        return [leaf for place, inner in enumerate(value) for leaf in flattened(inner, f"{name}.{place}")]
     return [(name, json.dumps(value, ensure_ascii=False))]

@@ -14,8 +14,8 @@ from plotly.offline import get_plotlyjs
 from rich.table import Table
 from rich.text import Text
 
-from fairfight.report.figures import _DASHES, _LINES, _dressed
-from fairfight.report.page import _div, _environment, _flat
+from fairfight.report.figures import DASHES, LINE_COLOURS, dressed
+from fairfight.report.page import embedded, flattened, templates
 from fairfight.report.tables import Rows
 from fairfight.report.wording import number, percent, settings_of
 
@@ -33,7 +33,7 @@ def render_quality(record: Record) -> str:
     All text of the record is escaped. The same record gives the same bytes.
     """
     return (
-        _environment()
+        templates()
         .get_template("quality.html.j2")
         .render(
             record=record,
@@ -43,11 +43,11 @@ def render_quality(record: Record) -> str:
             losses=loss_rows(record),
             loss_undefined=_undefined_loss(record),
             pairs=stability_rows(record),
-            drawings={name: _div(figure, name) for name, figure in _figures(record).items()},
+            drawings={name: embedded(figure, name) for name, figure in _figures(record).items()},
             unseen=_unseen(record),
             has_signed=any(own["is_signed"] for own in record["dictionaries"]),
             dictionaries=[{**own, "settings": settings_of(own["recipe"])} for own in record["dictionaries"]],
-            fields=_flat({name: record[name] for name in ("model", "texts", "settings", "key", "fairfight")}),
+            fields=flattened({name: record[name] for name in ("model", "texts", "settings", "key", "fairfight")}),
         )
     )
 
@@ -212,7 +212,7 @@ def stability_figure(record: Record) -> go.Figure | None:
             name,
             histogram["edges"],
             _shares(histogram),
-            (_LINES[0], "solid"),
+            (LINE_COLOURS[0], "solid"),
             legend="pairs of dictionaries",
             shows=place == 0,
         )
@@ -242,7 +242,7 @@ def loss_figure(record: Record) -> go.Figure | None:
         x=values,
         y=names,
         mode="markers",
-        marker={"color": _LINES[0], "size": 9},
+        marker={"color": LINE_COLOURS[0], "size": 9},
         error_x={
             "type": "data",
             "symmetric": False,
@@ -260,7 +260,7 @@ def loss_figure(record: Record) -> go.Figure | None:
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=True, dtick=1)
     figure.update_yaxes(range=[-0.7, len(names) - 0.3])
     figure.update_xaxes(title_text="cross-entropy of the next token (nats)")
-    return _dressed(figure, height=90 + 26 * len(names))
+    return dressed(figure, height=90 + 26 * len(names))
 
 
 def _figures(record: Record) -> dict[str, go.Figure]:
@@ -275,7 +275,7 @@ def _figures(record: Record) -> dict[str, go.Figure]:
 
 
 def _styles() -> Any:
-    return cycle(zip(_LINES, _DASHES, strict=True))
+    return cycle(zip(LINE_COLOURS, DASHES, strict=True))
 
 
 def _add_steps(
@@ -306,7 +306,7 @@ def _finished(figure: go.Figure, lines: int) -> go.Figure:
     figure.update_layout(
         showlegend=lines > 1, legend={"orientation": "h", "y": -0.22, "yanchor": "top", "font": {"size": 11}}
     )
-    return _dressed(figure, height=340, keeps_legend=True)
+    return dressed(figure, height=340, keeps_legend=True)
 
 
 def _range(histograms: Sequence[Record]) -> list[float]:
