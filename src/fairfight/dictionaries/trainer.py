@@ -28,7 +28,7 @@ from fairfight.dictionaries.kernels.contract import (
     adam_factors,
 )
 from fairfight.dictionaries.weights import project
-from fairfight.errors import NonFiniteError, StudyError
+from fairfight.errors import NonFiniteError
 
 _CHUNK_TOKENS = 256
 
@@ -326,9 +326,3 @@ def by_latent(values: Float[Tensor, " entry"], codes: Codes, latents: int) -> Fl
 def unit_rows(rows: Float[Tensor, "latent d_model"]) -> Float[Tensor, "latent d_model"]:
     """Give the rows at norm one."""
     return F.normalize(rows, dim=1)
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raise StudyError unless a setting lies between zero and one."""
-    if not 0 < value < 1:
-        raise StudyError(f"The recipe has {name} = {value}, but it must lie between 0 and 1. Change it in the study.")
