@@ -217,14 +217,16 @@ class RevivingRecipe(SaeRecipe):
     dead_after_tokens: int = 131_072
     """A latent that was silent for so many tokens counts as dead and takes part in the auxiliary loss."""
     aux_weight: float = 1 / 32
-    """Weight of the auxiliary loss, in which dead latents explain what the others left over."""
+    """Weight of the auxiliary loss, in which dead latents explain what the others left over; 0 turns it off."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_k(self.k, self.latents)
 
     def revival(self) -> Revival | None:
-        """Give the auxiliary loss."""
+        """Give the auxiliary loss, or None where its weight is zero."""
+        if not self.aux_weight:
+            return None
         return Revival(self.dead_after_tokens, self.aux_weight)
 
 
