@@ -105,6 +105,38 @@ def report(
 
 
 @app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="A training file (TOML).")],
+    as_json: AsJson = False,
+) -> None:
+    """Train dictionaries: several kinds, sizes and seeds in one pass over a model's activations. Resumes where it stopped."""
+    from fairfight.trials.prepare import cache_folder
+    from fairfight.trials.train_all import train_all
+    from fairfight.trials.training_file import read_training
+
+    start = time.perf_counter()
+    training = read_training(file)
+    with _Bars(training.name, is_quiet=as_json) as bars:
+        made = train_all(training, cache_folder(), bars)
+    seconds = round(time.perf_counter() - start, 1)
+    if as_json:
+        rows = [
+            {"name": own.place.label, "folder": str(own.folder), "is_new": own.is_new, "card": own.card.to_json()}
+            for own in made
+        ]
+        _print_json({"dictionaries": rows, "seconds": seconds})
+        return
+    table = Table("dictionary", "kind", "site", "FVU", "L0", "dead", "tokens", "FLOPs", box=None, header_style="bold")
+    for own in made:
+        card = own.card
+        numbers = (f"{card.fvu:.3f}", f"{card.l0:.1f}", f"{100 * card.dead_share:.1f} %", f"{card.tokens_seen:,}")
+        table.add_row(own.place.label, card.kind, card.site, *numbers, f"{card.training_flops.executed:.1e}")
+    out.print(table)
+    out.print(f"{sum(own.is_new for own in made)} of {len(made)} trained now, {seconds:.0f} s.")
+    out.print(f"Folder: {escape(str(training.folder / training.name))}", soft_wrap=True)
+
+
+@app.command()
 def quality(
     dictionaries: Annotated[list[Path], typer.Argument(help="Dictionary folders; several are seeds of one recipe.")],
     model: Annotated[str, typer.Option(help="The model: embedded name, Hugging Face id with revision, or folder.")],
@@ -362,6 +394,7 @@ class _Bars:
         self._progress = Progress(*columns, console=err, disable=is_quiet or self._is_plain)
         self._task: Any = None
         self._stage, self._total, self._done, self._start, self._said = "", 0, 0, 0.0, 0.0
+        self._remark = ""
 
     def __enter__(self) -> _Bars:
         self._progress.start()
@@ -387,6 +420,7 @@ class _Bars:
             time.perf_counter(),
             time.perf_counter(),
         )
+        self._remark = ""
         if self._is_plain:
             self._say(f"{stage}: {total}")
         else:
@@ -401,7 +435,13 @@ class _Bars:
         now = time.perf_counter()
         if now - self._said > 10 or self._done >= self._total:
             self._said = now
-            self._say(f"{self._stage}: {self._done}/{self._total} after {now - self._start:.0f} s")
+            self._say(f"{self._stage}: {self._done}/{self._total} after {now - self._start:.0f} s{self._remark}")
+
+    def remarks(self, line: str) -> None:
+        """Show how it looks just now."""
+        if not self._is_plain:
+            self._progress.update(self._task, description=f"{self._stage}: {escape(line)}")
+        self._remark = f" ({line})"
 
     def _say(self, line: str) -> None:
         if not self._is_quiet:

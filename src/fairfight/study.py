@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -127,26 +127,35 @@ def read_study(file: Path) -> Study:
     """Give the study that a TOML file holds.
 
     Raises:
+        StudyError: as for `read_sections`.
+    """
+    return read_sections(file, Study, "a study", "studies/quick.toml")
+
+
+Schema = TypeVar("Schema", bound=Section)
+
+
+def read_sections(file: Path, schema: type[Schema], what: str, example: str) -> Schema:
+    """Give what a TOML file holds, by the tables and keys of `schema`; `what` and `example` name such a file in errors.
+
+    Raises:
         StudyError: the file is missing, unreadable, not TOML, not UTF-8, has an unknown key (the nearest known one is named), or an
             impossible value.
     """
+    advice = f"Give a path to a .toml file, such as {example}."
     try:
         raw = tomllib.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise StudyError(
-            f"There is no study file {file}. Give a path to a .toml file, such as studies/quick.toml."
-        ) from None
+        raise StudyError(f"There is no {what.removeprefix('a ')} file {file}. {advice}") from None
     except (IsADirectoryError, PermissionError) as error:
-        raise StudyError(
-            f"{file} cannot be read as a study ({error.strerror}). Give a path to a .toml file, such as studies/quick.toml."
-        ) from error
+        raise StudyError(f"{file} cannot be read as {what} ({error.strerror}). {advice}") from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{file} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(
             f"{file} is not TOML: {error}. Mend that place; the format is described at toml.io."
         ) from error
-    return study_from(raw, where=file.name)
+    return sections_from(raw, schema, where=file.name)
 
 
 def study_from(raw: dict[str, Any], *, where: str = "study") -> Study:
@@ -155,18 +164,27 @@ def study_from(raw: dict[str, Any], *, where: str = "study") -> Study:
     Raises:
         StudyError: as for `read_study`.
     """
+    return sections_from(raw, Study, where=where)
+
+
+def sections_from(raw: dict[str, Any], schema: type[Schema], *, where: str) -> Schema:
+    """Give what a parsed file holds; `where` names it in errors.
+
+    Raises:
+        StudyError: as for `read_sections`.
+    """
     try:
-        return Study.model_validate(raw)
+        return schema.model_validate(raw)
     except ValidationError as error:
-        raise StudyError("\n".join(_explain(where, problem) for problem in error.errors())) from error
+        raise StudyError("\n".join(_explain(where, schema, problem) for problem in error.errors())) from error
 
 
-def _explain(where: str, problem: Any) -> str:
+def _explain(where: str, schema: type[Section], problem: Any) -> str:
     place, last = list(problem["loc"][:-1]), str(problem["loc"][-1]) if problem["loc"] else ""
     section = ".".join(str(part) for part in place)
     at = f"{where}: [{section}]" if section else f"{where}: the top level"
     if problem["type"] == "extra_forbidden":
-        known = sorted(_fields_at(place))
+        known = sorted(_fields_at(schema, place))
         return f"{at} has no key '{last}'; known keys: {', '.join(known)}.{nearest(last, known)}"
     if problem["type"] == "missing":
         return f"{at} lacks the key '{last}'. Add it."
@@ -174,8 +192,8 @@ def _explain(where: str, problem: Any) -> str:
     return f"{at} '{last}': {problem['msg']}{found}. Change it and run again."
 
 
-def _fields_at(place: list[Any]) -> set[str]:
-    section: Any = Study
+def _fields_at(schema: type[Section], place: list[Any]) -> set[str]:
+    section: Any = schema
     for part in place:
         if isinstance(section, type) and issubclass(section, Section) and part in section.model_fields:
             section = section.model_fields[part].annotation

@@ -195,7 +195,7 @@ class _Tally:
         loss, squared_error, l0, dead = found
         self._sums = [total + part for total, part in zip(self._sums, (loss, squared_error, l0), strict=True)]
         self._count += 1
-        if self._count < self._every and step + 1 < self._plan.steps:
+        if (step + 1) % self._every and step + 1 < self._plan.steps:
             return
         loss, squared_error, l0 = (total / self._count for total in self._sums)
         now = time.monotonic()
@@ -211,7 +211,9 @@ def _state_of(job: Job, scaling: Scaling) -> SaeState:
     if job.start is not None:
         start = job.start
         vectors = {name: value if name == "r_mag" else value * scaling.factor for name, value in start.vectors.items()}
-        return SaeState.start(start.W_enc, start.W_dec, start.b_dec * scaling.factor, vectors)
+        state = SaeState.start(start.W_enc, start.W_dec, start.b_dec * scaling.factor, vectors)
+        state.scalars = {name: value * scaling.factor for name, value in start.scalars.items()}
+        return state
     atoms = unit_rows(torch.randn(job.latents, len(scaling.mean), generator=job.stream))
     return SaeState.start(atoms, atoms, scaling.mean * scaling.factor, job.rule.vectors(job.latents))
 

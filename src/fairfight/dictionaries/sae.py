@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops, take_tensors
-from fairfight.dictionaries.fit import Job, Plan, fit, scaling_of
+from fairfight.dictionaries.fit import Job, Plan, Scaling, fit, scaling_of
 from fairfight.dictionaries.mixing import Mixing
 from fairfight.dictionaries.settings import check_k, check_positive
 from fairfight.dictionaries.trainer import Revival, Rule, SaeState
@@ -140,6 +140,50 @@ class GatedSae(Dictionary):
         return torch.addmm(self.b_dec, codes, self.W_dec)
 
 
+@runtime_checkable
+class Trainable(Protocol):
+    """A recipe that is trained by steps, so that several can be trained in one pass over the data."""
+
+    def plan(self) -> Plan:
+        """Give how long to train; jobs with the same plan can share a pass over the data."""
+        ...
+
+    def job(self, seed: int, sample: Float[Tensor, "token d_model"], name: str) -> Job:
+        """Give what is to be trained; the sample is of the tokens as they are."""
+        ...
+
+    def fitted(self, state: SaeState, seed: int) -> Fit:
+        """Give the dictionary of a trained state, with what it took."""
+        ...
+
+
+class Calibration(NamedTuple):
+    """A sample of the tokens and the scaling that it asks for."""
+
+    tokens: Float[Tensor, "token d_model"]
+    scaling: Scaling
+
+
+def calibrated(tokens: TokenSource) -> Calibration:
+    """Give the sample that the tokens' name draws: the same for every recipe and seed."""
+    sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
+    return Calibration(sample, scaling_of(sample))
+
+
+def train_alone(recipe: Trainable, tokens: TokenSource, seed: int) -> Fit:
+    """Give what a recipe makes of tokens that are held in memory.
+
+    Their order hangs on the tokens alone, so it is the same for every recipe and seed.
+
+    Raises:
+        NonFiniteError: the loss or a weight became NaN or infinite.
+    """
+    sample = calibrated(tokens)
+    source = Mixing.of_tensor(tokens.values, tokens.key)
+    job = recipe.job(seed, sample.tokens, type(recipe).__name__)
+    return recipe.fitted(fit([job], source, sample.scaling, recipe.plan())[0], seed)
+
+
 @dataclass(frozen=True)
 class SaeRecipe(ABC):
     """Settings that all kinds of sparse autoencoder share, and how one is trained by its rule.
@@ -178,10 +222,10 @@ class SaeRecipe(ABC):
         """Give how long to train; jobs with the same plan can share a pass over the data."""
         return Plan(self.steps, self.batch)
 
-    def job(self, seed: int, name: str = "") -> Job:
-        """Give what is to be trained; atoms are drawn by kind and seed."""
+    def job(self, seed: int, sample: Float[Tensor, "token d_model"], name: str) -> Job:
+        """Give what is to be trained; atoms are drawn by kind and seed, so a sample of the tokens tells nothing more."""
         return Job(
-            name or self.kind,
+            name,
             self.rule(),
             self.latents,
             self.learning_rate,
@@ -193,16 +237,12 @@ class SaeRecipe(ABC):
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the trained autoencoder.
 
-        The order of the tokens hangs on the tokens alone, so that several can be trained in one pass.
-
         Raises:
             NonFiniteError: the loss or a weight became NaN or infinite.
         """
-        sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
-        source = Mixing.of_tensor(tokens.values, tokens.key)
-        return self.fitted(fit([self.job(seed)], source, scaling_of(sample), self.plan())[0])
+        return train_alone(self, tokens, seed)
 
-    def fitted(self, state: SaeState) -> Fit:
+    def fitted(self, state: SaeState, seed: int) -> Fit:
         """Give the dictionary of a trained state, with what it took."""
         flops = TrainingFlops(state.flops_executed, state.flops_dense)
         return Fit(self.dictionary(state), self.steps * self.batch, flops)

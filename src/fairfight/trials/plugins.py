@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from fairfight import registry
+from fairfight.dictionaries.contract import Recipe
 from fairfight.errors import PluginError, StudyError, nearest
 
 
@@ -30,6 +32,19 @@ def made(plugin: Any, settings: Mapping[str, Any], where: str) -> Any:
         check_name(key, names_of(plugin), where)
         check_value(plugin, key, value, where)
     return plugin(**settings)
+
+
+def recipe_made(kind: str, settings: Mapping[str, Any], where: str) -> Recipe:
+    """Give the recipe of a kind with these settings.
+
+    Raises:
+        PluginError: there is no such kind, or it lacks a part of its contract.
+        StudyError: as for `made`.
+    """
+    plugin = registry.load("kinds", kind)
+    parts = ("is_seeded", "train", "restore")
+    check_parts(plugin, f"The kind '{kind}'", parts, "`Recipe` in fairfight/dictionaries/contract.py")
+    return made(plugin, settings, where)
 
 
 def names_of(plugin: Any) -> list[str]:

@@ -18,7 +18,7 @@ from fairfight.errors import PluginError
 from fairfight.models.load import Model
 from fairfight.study import Study
 from fairfight.trials.context import Context, Job, Setup
-from fairfight.trials.plugins import check_parts, made
+from fairfight.trials.plugins import check_parts, made, recipe_made
 
 
 def cache_folder() -> Path:
@@ -52,10 +52,7 @@ def recipe_of(study: Study, dictionary: str) -> Recipe:
         StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
     """
     section = study.dictionaries[dictionary]
-    kind = registry.load("kinds", section.kind)
-    parts = ("is_seeded", "train", "restore")
-    check_parts(kind, f"The kind '{section.kind}'", parts, "`Recipe` in fairfight/dictionaries/contract.py")
-    return made(kind, section.recipe, f"dictionaries.{dictionary}.recipe")
+    return recipe_made(section.kind, section.recipe, f"dictionaries.{dictionary}.recipe")
 
 
 def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from fairfight import registry
@@ -65,8 +66,10 @@ class Own:
         return Foreign(dictionary, origin)
 
 
-def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
+def save(dictionary: Dictionary, card: Card, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
     """Write `dictionary` and `card` into `folder`, in the place of what a dictionary folder held before.
+
+    Weights are kept as `dtype`; what it cannot hold is rounded (see `fairfight.dictionaries.train.rounded`).
 
     The files are written beside it and moved under its name when they are whole, so no reader ever sees half of them.
 
@@ -76,7 +79,7 @@ def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
     """
     folder = Path(folder)
     _check_replaceable(folder)
-    contents = _contents(dictionary, card)
+    contents = _contents(dictionary, card, dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -137,9 +140,11 @@ def _swap(whole: Path, folder: Path, aside: Path) -> None:
         raise
 
 
-def _contents(dictionary: Dictionary, card: Card) -> dict[str, bytes]:
-    cfg = _json_bytes({**dictionary.cfg(), "metadata": _metadata(card)})
-    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in dictionary.tensors().items()})
+def _contents(dictionary: Dictionary, card: Card, dtype: torch.dtype) -> dict[str, bytes]:
+    word = str(dtype).removeprefix("torch.")
+    cfg = _json_bytes({**dictionary.cfg(), "dtype": word, "metadata": _metadata(card)})
+    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in dictionary.tensors().items()}
+    weights = safetensors.torch.save(tensors)
     checksums = {CFG: _sha256(cfg), WEIGHTS: _sha256(weights)}
     return {CFG: cfg, WEIGHTS: weights, CARD: _json_bytes({"card": card.to_json(), "sha256": checksums})}
 

@@ -33,7 +33,6 @@ from fairfight.dictionaries.quality.structure import (
     directions,
     largest_cosines,
 )
-from fairfight.dictionaries.quality.texts import read_texts
 from fairfight.dictionaries.quality.walk import Walk, held_tokens, mean_token, walk
 from fairfight.errors import InputError, ModelError, SiteError, WidthMismatchError
 from fairfight.ledger import read_json, write_json
@@ -43,6 +42,7 @@ from fairfight.models.load import load as load_model
 from fairfight.models.sites import locate, resolve
 from fairfight.models.splice import Edit
 from fairfight.records import content_hash
+from fairfight.texts import read_texts
 
 MEASURING_VERSION = 1
 """Raise it when a number would come out another: cached records are measured anew."""

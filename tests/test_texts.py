@@ -3,9 +3,10 @@
 import json
 
 import pytest
+import zstandard
 
-from fairfight.dictionaries.quality.texts import read_texts
 from fairfight.errors import DataError
+from fairfight.texts import pieces, read_texts
 
 
 def test_lines_of_a_text_file_are_texts_and_blank_ones_are_not(tmp_path):
@@ -42,3 +43,26 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, name, content, words):
         read_texts(tmp_path / name)
     assert words in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_a_compressed_file_gives_the_same_and_each_field_is_a_text(tmp_path):
+    lines = [{"prompt": "ask", "reply": "say"}, {"text": "alone", "id": 3}]
+    file = tmp_path / "texts.jsonl.zst"
+    file.write_bytes(zstandard.compress("\n".join(map(json.dumps, lines)).encode()))
+    assert read_texts(file, ("prompt", "reply", "text")) == ["ask", "say", "alone"]
+    with pytest.raises(
+        DataError, match="line 2: found an object with text, id; an object with a string under 'prompt'"
+    ):
+        read_texts(file, ("prompt",))
+
+
+def test_half_a_compressed_file_is_refused(tmp_path):
+    file = tmp_path / "texts.txt.zst"
+    file.write_bytes(zstandard.compress(b"word " * 2000)[:-6])
+    with pytest.raises(DataError, match=r"texts\.txt\.zst"):
+        read_texts(file)
+
+
+def test_long_texts_are_cut_and_short_rests_left_out():
+    assert pieces(["a b c d e f g", "h  i", "  "], 4) == ["a b c d", "e f g", "h  i"]
+    assert pieces(["a b c d e"], 4) == ["a b c d"]
