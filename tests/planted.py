@@ -66,12 +66,16 @@ class World:
     """Contender and seed of the trials that break."""
     text: str = "text"
     chance: int = 0
+    variants_of: Mapping[str, str] = field(default_factory=dict)
+    """Dictionaries that were made from others."""
 
     def study(self) -> Study:
         """Give the study that would plan such a ledger."""
         names = {s.contender.dictionary: s.contender.side for s in self.skills if s.contender.dictionary}
         roles = {"dictionary": "contestant", "rival": "rival", "control": "control"}
         kinds = {name: {"kind": name if name in KINDS else "topk", "role": roles[side]} for name, side in names.items()}
+        for name, base in self.variants_of.items():
+            kinds[name]["variant_of"] = base
         return study_from(
             {
                 "name": "planted",
@@ -92,7 +96,7 @@ def build(folder: Path, world: World | None = None) -> Ledger:
     table = ExampleTable(tuple(rows), TEST_SETS, _order(world, rows), {})
     cards = [
         {"name": name, "role": section.role, "kind": section.kind, "seed": 0, "site": "resid_post.2", "fvu": 0.21,
-         "l0": 32.0, "dead_share": 0.05, "training_flops": {"executed": 10**12, "dense": 2 * 10**12}}
+         "l0": 32.0, "dead_share": 0.05, "tokens_seen": 5000, "training_flops": {"executed": 10**12, "dense": 2 * 10**12}}
         for name, section in study.dictionaries.items()
     ]  # fmt: skip
     selected = {s.contender.name: _settings(s) for s in world.skills}

@@ -77,7 +77,15 @@ def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], a
     roster = _roster(run_folder)
     verdicts = _judged(roster, is_quiet=as_json)
     if as_json:
-        _print_json({"run": str(run_folder), "verdicts": [verdict.to_json() for verdict in verdicts]})
+        from fairfight.verdict.gains import gains
+
+        _print_json(
+            {
+                "run": str(run_folder),
+                "verdicts": [verdict.to_json() for verdict in verdicts],
+                "gains": [own.to_json() for own in gains(roster)],
+            }
+        )
     else:
         _show(roster, _standings(roster), verdicts)
 
@@ -244,6 +252,7 @@ def main() -> None:
 def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None) -> None:
     from fairfight.study import read_study
     from fairfight.trials.run import run as play
+    from fairfight.verdict.gains import gains
 
     start = time.perf_counter()
     study = read_study(file)
@@ -267,6 +276,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
                 "truncated": max(roster.run["truncated"].values(), default=0),
                 "seconds": seconds,
                 "verdicts": [verdict.to_json() for verdict in verdicts],
+                "gains": [own.to_json() for own in gains(roster)],
             }
         )
     else:
@@ -304,10 +314,13 @@ def _judged(roster: Roster, *, is_quiet: bool) -> list[Verdict]:
 
 
 def _show(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
-    from fairfight.report.tables import score_table, verdict_table
+    from fairfight.report.tables import gain_table, score_table, verdict_table
     from fairfight.report.wording import headline, notes
+    from fairfight.verdict.gains import gains
 
     out.print(score_table(roster, found))
+    if gained := gains(roster):
+        out.print(gain_table(gained))
     out.print(verdict_table(verdicts))
     for place, verdict in enumerate(verdicts):
         out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)

@@ -56,6 +56,10 @@ class DictionarySection(Section):
 
     kind: str
     role: Literal["contestant", "rival", "control"]
+    sites: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Where it stands, of the study's sites; all of them when left out."""
+    variant_of: str | None = None
+    """The dictionary of the study that it was made from: the report says what that gained, and at which cost."""
     recipe: dict[str, Any] = {}
     """Fields of the kind's class."""
 
@@ -114,6 +118,26 @@ class Study(Section):
         if len(set(names)) != len(names):
             raise ValueError("two questions carry one name")
         return self
+
+    @model_validator(mode="after")
+    def _dictionaries_refer_to_what_is_there(self) -> Study:
+        for name, section in self.dictionaries.items():
+            others = sorted(self.dictionaries.keys() - {name})
+            if section.variant_of is not None and section.variant_of not in others:
+                raise ValueError(
+                    f"dictionaries.{name} is a variant of '{section.variant_of}'; others are {', '.join(others) or 'none'}"
+                )
+            if outside := set(section.sites or ()) - set(self.activations.sites):
+                raise ValueError(
+                    f"dictionaries.{name} stands at {', '.join(sorted(outside))}, but the study reads only "
+                    f"{', '.join(self.activations.sites)}"
+                )
+        return self
+
+    def sites_of(self, dictionary: str) -> tuple[str, ...]:
+        """Give the sites where a dictionary stands, in the study's order."""
+        own = self.dictionaries[dictionary].sites
+        return tuple(site for site in self.activations.sites if own is None or site in own)
 
     @property
     def hash(self) -> str:

@@ -204,3 +204,23 @@ def test_full_ties_go_to_the_settings_and_not_to_a_hash_that_a_version_moves(stu
 
 def test_a_field_without_fine_tuning_is_said_to_lack_it(study):
     assert plan.missing_families(plan.contenders(study())) == ["finetuning", "floor"]
+
+
+def test_a_dictionary_of_some_sites_is_played_there_alone(study):
+    dictionaries = {
+        "part": {"kind": "topk", "role": "contestant", "sites": ["b"]},
+        "whole": {"kind": "topk", "role": "contestant"},
+    }
+    own = study(dictionaries=dictionaries)
+    by_name = {contender.name: contender for contender in plan.contenders(own)}
+    assert plan.space_for(own, by_name["plan_sparse[part]"])["site"] == ("b",)
+    assert plan.space_for(own, by_name["plan_sparse[whole]"])["site"] == ("a", "b")
+    tried = plan.configurations(own, list(by_name.values()))
+    assert {settings["site"] for settings in tried["plan_sparse[part]"]} == {"b"}
+
+
+def test_a_dictionary_at_a_site_that_is_not_read_is_refused(study):
+    with pytest.raises(StudyError, match=r"dictionaries.one stands at c, but the study reads only a, b"):
+        study(dictionaries={"one": {"kind": "topk", "role": "control", "sites": ["c"]}})
+    with pytest.raises(StudyError, match="dictionaries.one is a variant of 'two'; others are none"):
+        study(dictionaries={"one": {"kind": "topk", "role": "control", "variant_of": "two"}})

@@ -15,9 +15,10 @@ from fairfight.records import Failed, Trial
 from fairfight.report import figures, wording
 from fairfight.report.mistakes import Family, families
 from fairfight.report.standings import Curve, Standing, charged_flops, curves
-from fairfight.report.tables import score_rows
+from fairfight.report.tables import GAIN_CAPTION, gain_rows, score_rows
 from fairfight.verdict.answer import Verdict
 from fairfight.verdict.decide import questions_of
+from fairfight.verdict.gains import gains
 from fairfight.verdict.intervals import MACRO
 from fairfight.verdict.roster import Roster
 
@@ -39,6 +40,8 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         unjudged=_unjudged(roster, verdicts),
         plotly=Markup(get_plotlyjs()),
         scores=score_rows(roster, found),
+        gains=gain_rows(gains(roster)),
+        gain_caption=GAIN_CAPTION,
         drawings=_drawings(roster, found, marked),
         marked=[f"{name} ({wording.SIDE_MARKS[roster.contenders[name].side]})" for name in marked],
         curves=_curve_divs(curves(roster)),

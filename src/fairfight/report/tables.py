@@ -13,6 +13,7 @@ from rich.text import Text
 from fairfight.report.standings import Standing
 from fairfight.report.wording import METRICS, UNADJUSTED, bracketed, difference, flops, number
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
+from fairfight.verdict.gains import Gain
 from fairfight.verdict.intervals import MACRO
 from fairfight.verdict.roster import Entry, Roster
 
@@ -65,6 +66,47 @@ def score_table(roster: Roster, found: Sequence[Standing]) -> Table:
     )
     caption = " ".join([caption, *limits(roster.run)])
     return _drawn(score_rows(roster, found), title="Scores", caption=caption)
+
+
+def gain_rows(found: Sequence[Gain]) -> Rows:
+    """Give one row a method and variant: what it gained over its base, how much of the gap that is, and the cost."""
+    columns = (
+        "method",
+        "dictionary",
+        "base",
+        "AUROC before",
+        "after",
+        "gain",
+        "gap to the dense probe",
+        "closed",
+        "FLOPs",
+    )
+    return Rows(columns, tuple(_gain_cells(own) for own in found))
+
+
+def gain_table(found: Sequence[Gain]) -> Table:
+    """Give the gains as a terminal table."""
+    return _drawn(gain_rows(found), title="Gains over the dictionary it was made from", caption=GAIN_CAPTION)
+
+
+GAIN_CAPTION = (
+    "AUROC, mean over test sets; differences are paired, with 95 % intervals. Gap: logistic_probe on activations less the "
+    "method on the base; closed is the gain's share of it, where the gap is clearly above zero. FLOPs: the variant's own "
+    "training, all of it."
+)
+
+
+def _gain_cells(own: Gain) -> tuple[str, ...]:
+    before, after = own.gain.macro.defender_score, own.gain.macro.challenger_score
+    closed = "no clear gap"
+    if own.share is not None:
+        closed = f"{100 * own.share.score:.0f} % [{100 * own.share.low:.0f}, {100 * own.share.high:.0f}]"
+    gap = difference(own.gap.macro) if own.gap else "not played"
+    method = own.gain.challenger.partition("[")[0]
+    gained = difference(own.gain.macro)
+    return (
+        method, own.dictionary, own.base, number(before), number(after), gained, gap, closed, flops(own.training_flops)
+    )  # fmt: skip
 
 
 def markdown(rows: Rows) -> str:

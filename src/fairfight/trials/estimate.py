@@ -83,7 +83,7 @@ def _pass_seconds(model: Model, tokens: float) -> float:
 def _dictionaries(study: Study) -> dict[str, int]:
     """Give how many of each name are trained, at most: one a site and seed."""
     return {
-        name: len(study.activations.sites)
+        name: len(study.sites_of(name))
         * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
         for name, section in study.dictionaries.items()
     }

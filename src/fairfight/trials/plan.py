@@ -88,7 +88,7 @@ def configurations(study: Study, field: Sequence[Contender]) -> dict[str, list[S
     """
     for pooling in study.activations.poolings:
         check_pooling(pooling)
-    spaces = {contender.name: space_of(study, contender.method) for contender in field}
+    spaces = {contender.name: space_for(study, contender) for contender in field}
     counts = {c.name: min(_wanted(study, c.method), _size(spaces[c.name])) for c in field}
     _level(counts, field, spaces, study)
     return {c.name: list(itertools.islice(even_order(spaces[c.name]), counts[c.name])) for c in field}
@@ -128,6 +128,25 @@ def space_of(study: Study, name: str) -> dict[str, tuple[Any, ...]]:
             "Give fewer values."
         )
     return space
+
+
+def space_for(study: Study, contender: Contender) -> dict[str, tuple[Any, ...]]:
+    """Give the values that a contender may choose from: its method's, at the sites where its dictionary stands.
+
+    Raises:
+        StudyError: as for `space_of`, or nothing is left.
+    """
+    space = space_of(study, contender.method)
+    if contender.dictionary is None or "site" not in space:
+        return space
+    here = study.sites_of(contender.dictionary)
+    left = tuple(site for site in space["site"] if site in here)
+    if not left:
+        raise StudyError(
+            f"study: {contender.name} may read {', '.join(space['site'])}, but its dictionary stands at {', '.join(here)}. "
+            "Give them a site in common."
+        )
+    return space | {"site": left}
 
 
 def make(name: str, settings: Settings) -> DetectMethod:

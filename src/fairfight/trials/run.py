@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -86,8 +86,16 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
 
 def _with_canonical_sites(study: Study) -> Study:
     """Give the study with each site once, under fairfight's own name: a name of another tool is the same study."""
-    sites = tuple(dict.fromkeys(str(canonical(name)) for name in study.activations.sites))
-    return study.model_copy(update={"activations": study.activations.model_copy(update={"sites": sites})})
+
+    def under_own_names(sites: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(canonical(name)) for name in sites))
+
+    activations = study.activations.model_copy(update={"sites": under_own_names(study.activations.sites)})
+    dictionaries = {
+        name: section.model_copy(update={"sites": section.sites and under_own_names(section.sites)})
+        for name, section in study.dictionaries.items()
+    }
+    return study.model_copy(update={"activations": activations, "dictionaries": dictionaries})
 
 
 def run_folder(study: Study) -> Path:
@@ -110,7 +118,7 @@ def _play_all(
     ledger.write_examples(examples)
     stage = _Stage(ledger, engine, watcher, retries_failed)
 
-    every_site = dict.fromkeys(study.dictionaries, study.activations.sites)
+    every_site = {name: study.sites_of(name) for name in study.dictionaries}
     cards = stage.prepare("dictionaries to tune on", context, jobs(study, range(1), every_site))
     tuned = stage.play("tuning", plan.tune_specs(study, setup.inputs, configurations, field))
     selected = select(tuned)

@@ -41,7 +41,7 @@ class TrainedSection(Section):
     site: str
     seeds: int = Field(default=1, ge=1)
     """Seeds 0, 1, …; fewer than three are too few to be judged."""
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     """Fields of the kind's class."""
 
 

@@ -22,7 +22,7 @@ from fairfight.verdict.tpr import OperatingPoint, achieved_rates, operating_poin
 Named = tuple[str, Mapping[str, Replicates]]
 """A contender's name, and its replicates by test set."""
 
-_PROBE, _RECONSTRUCTION_PROBE = "logistic_probe", "reconstruction_probe"
+DENSE_PROBE, _RECONSTRUCTION_PROBE = "logistic_probe", "reconstruction_probe"
 
 
 def judge(ledger: Ledger, question: Question) -> Verdict:
@@ -148,7 +148,7 @@ def _set_verdict(ours: Replicates, theirs: Replicates, question: Question) -> Se
 
 def _gaps(roster: Roster, compare: _Comparisons) -> tuple[Compared, ...]:
     probes = [entry for entry in roster.on_side("dictionary") if entry.contender.method == _RECONSTRUCTION_PROBE]
-    return tuple(compare.auroc(probe.name, _PROBE) for probe in probes if _PROBE in roster.entries)
+    return tuple(compare.auroc(probe.name, DENSE_PROBE) for probe in probes if DENSE_PROBE in roster.entries)
 
 
 def _same_method(roster: Roster, challenger: Entry, compare: _Comparisons, side: Side) -> tuple[Compared, ...]:

@@ -1,0 +1,96 @@
+"""What a dictionary gained over the one that it was made from, and how much of the way to the dense probe that was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fairfight.study import Question
+from fairfight.verdict.answer import Compared
+from fairfight.verdict.decide import DENSE_PROBE, compared
+from fairfight.verdict.draws import draw
+from fairfight.verdict.intervals import MACRO, Board, Interval, interval
+from fairfight.verdict.roster import Roster
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One method on a dictionary and on the one that it was made from, AUROC."""
+
+    dictionary: str
+    base: str
+    gain: Compared
+    """The method on the dictionary against the method on its base."""
+    gap: Compared | None
+    """The dense probe against the method on the base; nothing where the dense probe is not complete."""
+    share: Interval | None
+    """Gain over gap, on the mean over test sets; nothing where the gap is not clearly above zero."""
+    training_flops: float
+    """Dense-equivalent, mean over the dictionary's seeds and sites; the base's own are not among them."""
+    tokens_seen: float
+    """In that training, mean likewise."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values."""
+        return asdict(self) | {"share": self.share._asdict() if self.share else None}
+
+
+def gains(roster: Roster, *, level: float = 0.95, replicates: int = 2000, margin: float = 0.01) -> list[Gain]:
+    """Give the gain of each dictionary that the study calls a variant of another, under each method that played both.
+
+    Differences are paired, intervals cross clusters and seeds as the verdict's do. The share is a ratio of two
+    differences under one draw; its interval holds the percentiles of that ratio, and it is left out where the gap's own
+    interval reaches zero, because a share of nothing means nothing.
+    """
+    pairs = _pairs(roster)
+    if not pairs:
+        return []
+    question = Question(name="gain", margin=margin, level=level, replicates=replicates)
+    with threadpool_limits(limits=1, user_api="blas"):
+        board = Board.of(roster, draw(roster, roster.test_sets, replicates, (roster.hash, "gains")))
+        return [_gain(board, own, base, question) for own, base in pairs]
+
+
+def _pairs(roster: Roster) -> list[tuple[str, str]]:
+    """Give the names of contenders to compare, in the roster's order."""
+    sections = roster.run.get("study", {}).get("dictionaries", {})
+    found = []
+    for name, entry in sorted(roster.entries.items()):
+        of = sections.get(entry.contender.dictionary, {}).get("variant_of")
+        base = next((o for o in roster.entries.values() if of and _is_base(o.contender, entry.contender, of)), None)
+        if base is not None:
+            found.append((name, base.name))
+    return found
+
+
+def _is_base(other: Any, own: Any, of: str) -> bool:
+    return other.method == own.method and other.dictionary == of
+
+
+def _gain(board: Board, own: str, base: str, question: Question) -> Gain:
+    roster = board.roster
+    named = {name: (name, board.aurocs(name)) for name in (own, base)}
+    gap = share = None
+    if DENSE_PROBE in roster.entries:
+        dense = board.aurocs(DENSE_PROBE)
+        gap = compared((DENSE_PROBE, dense), named[base], "auroc", question)
+        if gap.macro.low > 0:
+            started = named[base][1][MACRO]
+            # A replicate without a gap has no share; the quantiles stay defined as it counts for the far end.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = (named[own][1][MACRO] - started) / (dense[MACRO] - started)
+            share = interval(np.nan_to_num(ratio), question.level)
+    dictionary = roster.contenders[own].dictionary or ""
+    cards = [card for card in roster.run.get("dictionaries", ()) if card.get("name") == dictionary]
+    return Gain(
+        dictionary=dictionary,
+        base=roster.contenders[base].dictionary or "",
+        gain=compared(named[own], named[base], "auroc", question),
+        gap=gap,
+        share=share,
+        training_flops=float(np.mean([card["training_flops"]["dense"] for card in cards])) if cards else 0.0,
+        tokens_seen=float(np.mean([card["tokens_seen"] for card in cards])) if cards else 0.0,
+    )
