@@ -7,7 +7,8 @@
 | `card.json`               | the card, and the SHA-256 of both other files                                      |
 
 SAELens reads the folders of kinds that it knows (`topk`, `gated`, `relu` as "standard", and `jumprelu`, `batch_topk` and
-`matryoshka` as "jumprelu"); the others keep the layout under an architecture of their own. A pickle is never opened.
+`matryoshka` as "jumprelu"); the others keep the layout under an architecture of their own. What is done to each token first
+(`NormalisedSae`) stands there in SAELens's words, `normalize_activations` and `center_writing_weights`. A pickle is never opened.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fairfight import registry
 from fairfight.dictionaries.contract import Card, Dictionary
 from fairfight.dictionaries.formats._files import PICKLES, is_pickle
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
+from fairfight.dictionaries.formats._normalised import NormalisedSae, steps_in
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError, has_no_room
 
 CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
@@ -121,8 +123,9 @@ def load(folder: Path) -> Loaded:
         raise DamagedFileError(
             f"{folder / WEIGHTS} is not a safetensors file ({error}). Train or fetch the dictionary again."
         ) from error
-    dictionary = registry.load("kinds", card.kind).restore(json.loads(cfg_bytes), tensors)
-    return Loaded(dictionary, card)
+    cfg = json.loads(cfg_bytes)
+    dictionary, steps = registry.load("kinds", card.kind).restore(cfg, tensors), steps_in(cfg)
+    return Loaded(NormalisedSae(dictionary, steps) if steps else dictionary, card)
 
 
 def _swap(whole: Path, folder: Path, aside: Path) -> None:
@@ -138,7 +141,8 @@ def _swap(whole: Path, folder: Path, aside: Path) -> None:
 
 
 def _contents(dictionary: Dictionary, card: Card) -> dict[str, bytes]:
-    cfg = _json_bytes({**dictionary.cfg(), "metadata": _metadata(card)})
+    plain = dictionary.cfg()
+    cfg = _json_bytes({**plain, "metadata": {**plain.get("metadata", {}), **_metadata(card)}})
     weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in dictionary.tensors().items()})
     checksums = {CFG: _sha256(cfg), WEIGHTS: _sha256(weights)}
     return {CFG: cfg, WEIGHTS: weights, CARD: _json_bytes({"card": card.to_json(), "sha256": checksums})}
