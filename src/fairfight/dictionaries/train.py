@@ -39,7 +39,9 @@ def train(recipe: Recipe, tokens: TokenSource, seed: int, *, model: str = "") ->
     Raises:
         NonFiniteError: the loss or a weight became NaN or infinite.
     """
-    dictionary, tokens_seen, flops = recipe.train(tokens, seed)
+    dictionary, tokens_seen, flops, harvest_flops = recipe.train(tokens, seed)
+    if flops is not None and harvest_flops is None:
+        harvest_flops = tokens.harvest_flops
     card = Card(
         kind=dictionary.kind,
         recipe=_plain(recipe),
@@ -49,7 +51,7 @@ def train(recipe: Recipe, tokens: TokenSource, seed: int, *, model: str = "") ->
         activations_key=tokens.key,
         tokens_seen=tokens_seen,
         training_flops=flops,
-        harvest_flops=tokens.harvest_flops,
+        harvest_flops=harvest_flops,
         **measure(dictionary, tokens)._asdict(),
     )
     return Trained(dictionary, card)

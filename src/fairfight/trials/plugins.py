@@ -11,7 +11,33 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from fairfight import registry
+from fairfight.dictionaries.contract import Recipe
 from fairfight.errors import PluginError, StudyError, nearest
+from fairfight.study import Study
+
+
+def recipe_of(study: Study, dictionary: str) -> Recipe:
+    """Give the recipe of one of the study's dictionaries.
+
+    Raises:
+        PluginError: there is no such kind, or it lacks a part of its contract.
+        StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
+    """
+    section = study.dictionaries[dictionary]
+    kind = registry.load("kinds", section.kind)
+    parts = ("is_seeded", "train", "restore")
+    check_parts(kind, f"The kind '{section.kind}'", parts, "`Recipe` in fairfight/dictionaries/contract.py")
+    return made(kind, section.recipe, f"dictionaries.{dictionary}.recipe")
+
+
+def dictionary_seeds(study: Study, dictionary: str) -> range:
+    """Give the seeds of one of the study's dictionaries: one where every seed gives the same.
+
+    Raises:
+        PluginError, StudyError: as `recipe_of`.
+    """
+    return range(study.trials.dictionary_seeds if recipe_of(study, dictionary).is_seeded else 1)
 
 
 def check_parts(plugin: Any, what: str, parts: Iterable[str], contract: str) -> None:

@@ -64,7 +64,7 @@ class Own:
         model, hook_name, site = place(path / CARD, given, model=card.model, hook_name=card.site)
         published = Published(card.l0, card.fvu)
         origin = Origin("fairfight", dictionary.architecture, model, hook_name, site, True, published)
-        return Foreign(dictionary, origin)
+        return Foreign(dictionary, origin, card=card)
 
 
 def save(dictionary: Dictionary, card: Card, folder: Path) -> None:
