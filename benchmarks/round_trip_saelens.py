@@ -1,4 +1,5 @@
-"""Ours -> SAELens -> ours: every kind that SAELens has an architecture for, with the same codes to the bit.
+"""Ours -> SAELens -> ours: every kind that SAELens has an architecture for, and every normalisation of a token that it has
+a word for, with the same codes to the bit.
 
 Our folder is opened by SAELens, which has to reconstruct what we do; SAELens saves what it opened, and what we read out of
 that has to give the codes of the dictionary that we started with, bit for bit. Run in an environment with sae-lens, and
@@ -19,10 +20,11 @@ warnings.filterwarnings("ignore")
 from sae_lens import SAE  # noqa: E402
 
 from fairfight.dictionaries.contract import Card, Dictionary, TrainingFlops  # noqa: E402
-from fairfight.dictionaries.formats import load_any, save  # noqa: E402
+from fairfight.dictionaries.formats import NormalisedSae, load_any, save  # noqa: E402
 from fairfight.dictionaries.formats._parameters import Parameters, build  # noqa: E402
 
 KINDS = ("relu", "topk", "batch_topk", "matryoshka", "jumprelu", "gated")
+STEPS = (("layer_norm",), ("constant_norm_rescale",), ("centre",), ("centre", "constant_norm_rescale"))
 WIDTH, LATENTS, TOKENS, K = 96, 512, 2048, 16
 TOLERANCE = 2e-5
 """Of SAELens's codes and reconstructions beside ours: both are float32, and add up products in another order."""
@@ -31,29 +33,33 @@ TOLERANCE = 2e-5
 def main() -> int:
     torch.manual_seed(0)
     x = torch.randn(TOKENS, WIDTH) + 0.3
-    parted = [not compare(kind, x) for kind in KINDS]
+    named = {kind: made(kind) for kind in KINDS}
+    named |= {f"{kind}, {' and '.join(steps)}": NormalisedSae(made(kind), steps) for kind in KINDS for steps in STEPS}
+    parted = [not compare(name, ours, x) for name, ours in named.items()]
     return int(any(parted))
 
 
-def compare(kind: str, x: torch.Tensor) -> bool:
+def compare(name: str, ours: Dictionary, x: torch.Tensor) -> bool:
     """Print how far SAELens is from us, and whether the way back ends at the same bits."""
-    ours = made(kind)
+    if "centre" in name:
+        # SAELens has the model centre its tokens, so it is given such ones.
+        x = x - x.mean(dim=1, keepdim=True)
     codes = ours.encode(x)
     with tempfile.TemporaryDirectory() as scratch:
         there, back = Path(scratch) / "ours", Path(scratch) / "theirs"
-        save(ours, card(kind), there)
+        save(ours, card(ours.kind), there)
         theirs = SAE.load_from_disk(there)
         theirs.save_model(back)
         again = load_any(back)
     with torch.no_grad():
         seen = theirs.encode(x)
         gap = (seen - codes).abs().max().item()
-        rebuilt = (theirs.decode(seen) - ours.decode(codes)).abs().max().item()
+        rebuilt = (theirs.decode(seen) - ours.rebuild(x, codes)).abs().max().item()
     are_same = torch.equal(again.dictionary.encode(x), codes)
     same = again.origin.model == "a/model" and again.origin.site == "resid_post.4"
     is_fine = are_same and same and max(gap, rebuilt) <= TOLERANCE * codes.max().item()
     print(
-        f"{kind:11} as {theirs.cfg.architecture():9} codes {gap:.1e}, reconstruction {rebuilt:.1e} from SAELens's; "
+        f"{name:46} as {theirs.cfg.architecture():9} codes {gap:.1e}, reconstruction {rebuilt:.1e} from SAELens's; "
         f"the way back gives {'the same bits' if are_same else 'OTHER CODES'}  {'ok' if is_fine else 'PARTED'}"
     )
     return is_fine

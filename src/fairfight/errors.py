@@ -7,6 +7,7 @@ FairfightError
 │   ├── ModelError              a model cannot be loaded as asked
 │   │   ├── SiteError           the model has no such site
 │   │   └── UnsafeFileError     a pickle, or weights whose checksum differs
+│   ├── DictionaryError         a dictionary that was given is damaged, or holds or gives NaN
 │   ├── WidthMismatchError      activations and dictionary disagree about d_model
 │   ├── DataError               labelled texts that no fair contest can use
 │   │   ├── LabelError          a label that is not 0 or 1
@@ -61,6 +62,10 @@ class SiteError(ModelError):
 
 class UnsafeFileError(ModelError):
     """A file that would have to be unpickled, or weights whose checksum differs."""
+
+
+class DictionaryError(InputError):
+    """A dictionary that the user gave is damaged, or holds or gives numbers that are not finite."""
 
 
 class WidthMismatchError(InputError):

@@ -28,7 +28,7 @@ class Meter:
     forward_flops: int = 0
     encode_flops: int = 0
     fit_flops: int = 0
-    dictionary_flops: int = 0
+    dictionary_flops: int | None = 0
     tokens: int = 0
     labels: int = 0
     fits: int = 0
@@ -42,9 +42,15 @@ class Meter:
         """Charge dictionary encoding or decoding."""
         self.encode_flops += int(flops)
 
-    def charge_dictionary(self, flops: float) -> None:
-        """Charge the training of the dictionary in use, in full; charged once however often it is used."""
-        self.dictionary_flops = max(self.dictionary_flops, int(flops))
+    def charge_dictionary(self, flops: float | None) -> None:
+        """Charge the training of the dictionary in use, in full; charged once however often it is used.
+
+        None, for a training of which nobody says what it took, makes the account's own None.
+        """
+        if flops is None or self.dictionary_flops is None:
+            self.dictionary_flops = None
+        else:
+            self.dictionary_flops = max(self.dictionary_flops, int(flops))
 
     def charge_fit(self, flops: float, *, fits: int = 1) -> None:
         """Charge fitting or scoring done outside torch, by a formula."""

@@ -74,8 +74,9 @@ class Cost:
     """Dictionary encoding and decoding of those texts, dense-equivalent."""
     fit_flops: int = 0
     """Fitting and scoring: by torch's counter where torch does it, by hand-checked formulas elsewhere."""
-    dictionary_flops: int = 0
-    """Training of the dictionary that was used, in full; what share is charged is the verdict's setting."""
+    dictionary_flops: int | None = 0
+    """Training of the dictionary that was used, in full; what share is charged is the verdict's setting. None where it
+    was trained elsewhere and nobody says what that took."""
     tokens: int = 0
     """Content tokens of the texts that the method looked at."""
     labels: int = 0

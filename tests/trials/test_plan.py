@@ -222,5 +222,5 @@ def test_a_dictionary_of_some_sites_is_played_there_alone(study):
 def test_a_dictionary_at_a_site_that_is_not_read_is_refused(study):
     with pytest.raises(StudyError, match=r"dictionaries.one stands at c, but the study reads only a, b"):
         study(dictionaries={"one": {"kind": "topk", "role": "control", "sites": ["c"]}})
-    with pytest.raises(StudyError, match="dictionaries.one is a variant of 'two'; others are none"):
+    with pytest.raises(StudyError, match=r"dictionaries.one is a variant of 'two'; others are none"):
         study(dictionaries={"one": {"kind": "topk", "role": "control", "variant_of": "two"}})

@@ -120,14 +120,23 @@ def check_loaded(
         WidthMismatchError: the site has another width than the dictionary.
         NonFiniteError: a weight, or what it gives, is NaN or infinite.
     """
-    _check_weights(dictionary)
-    _check_architecture(dictionary, expected)
-    _check_site(dictionary, tokens, expected)
+    check_read(dictionary, expected, site=tokens.site, d_model=tokens.d_model)
     x = tokens.sample(tolerance.tokens, seeds.torch_stream("check of a dictionary", tokens.key))
     measured = measure(dictionary, x)
     if wrong := _what_is_wrong(measured, expected, tolerance):
         raise InputError(f"{wrong} {_most_probable(dictionary, x, expected, tolerance)}")
     return measured
+
+
+def check_read(dictionary: Dictionary, expected: Expected, *, site: str, d_model: int) -> None:
+    """Check all of a dictionary that can be checked before there is a token: weights, architecture, site and its width.
+
+    Raises:
+        InputError, WidthMismatchError, NonFiniteError: as `check_loaded`.
+    """
+    _check_weights(dictionary)
+    _check_architecture(dictionary, expected)
+    _check_site(dictionary, expected, site, d_model)
 
 
 def measure(dictionary: Dictionary, x: Float[Tensor, "token d_model"]) -> Measured:
@@ -185,15 +194,15 @@ def _core(dictionary: Dictionary) -> Dictionary:
     return dictionary.inner if isinstance(dictionary, NormalisedSae) else dictionary
 
 
-def _check_site(dictionary: Dictionary, tokens: TokenSource, expected: Expected) -> None:
+def _check_site(dictionary: Dictionary, expected: Expected, site: str, d_model: int) -> None:
     trained_on = f"{expected.site or 'its site'} of {expected.model or 'its model'}"
-    if expected.site and tokens.site and expected.site != tokens.site:
+    if expected.site and site and expected.site != site:
         raise InputError(
-            f"The dictionary was trained on {trained_on}, but the tokens are of {tokens.site}. Give tokens of its own site."
+            f"The dictionary was trained on {trained_on}, but the tokens are of {site}. Give tokens of its own site."
         )
-    if tokens.values.shape[1] != dictionary.d_model:
+    if d_model != dictionary.d_model:
         raise WidthMismatchError(
-            f"Activations at {tokens.site or 'the given site'} have width {tokens.values.shape[1]}, but the dictionary takes "
+            f"Activations at {site or 'the given site'} have width {d_model}, but the dictionary takes "
             f"{dictionary.d_model}. It was trained on {trained_on}: give tokens of that."
         )
 

@@ -144,17 +144,22 @@ class Fit(NamedTuple):
     """What a recipe gives: the dictionary, and what it cost."""
 
     dictionary: Dictionary
-    tokens_seen: int
-    """Tokens drawn, counted again in every epoch."""
-    flops: TrainingFlops
+    tokens_seen: int | None
+    """Tokens drawn, counted again in every epoch; None where it was trained elsewhere and nobody says."""
+    flops: TrainingFlops | None
+    """None as above: a cost that is not known is never taken for none."""
+    harvest_flops: int | None = None
+    """Operations of the passes that gave its training tokens, where these are not the ones that the recipe was given."""
 
 
 @runtime_checkable
 class Recipe(Protocol):
     """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary."""
 
-    is_seeded: ClassVar[bool]
-    """False where every seed gives the same dictionary."""
+    @property
+    def is_seeded(self) -> bool:
+        """False where every seed gives the same dictionary; mostly a constant of the class."""
+        ...
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the dictionary of these tokens; the same seed gives the same bits."""
@@ -177,10 +182,11 @@ class Card:
     site: str
     model: str
     activations_key: str
-    tokens_seen: int
-    training_flops: TrainingFlops
-    harvest_flops: int
-    """Operations of the model passes that gave the training tokens, up to the site."""
+    tokens_seen: int | None
+    training_flops: TrainingFlops | None
+    """None where it was trained elsewhere and nobody says what that took."""
+    harvest_flops: int | None
+    """Operations of the model passes that gave the training tokens, up to the site; None as above."""
     fvu: float
     """Fraction of variance unexplained."""
     l0: float
@@ -188,10 +194,18 @@ class Card:
     dead_share: float
     """Share of latents that are silent on every measured token."""
 
+    @property
+    def spent_flops(self) -> int | None:
+        """Operations of the training, dense-equivalent, and of the passes that gave its tokens; None where not known."""
+        if self.training_flops is None or self.harvest_flops is None:
+            return None
+        return self.training_flops.dense + self.harvest_flops
+
     def to_json(self) -> dict[str, Any]:
         """Give the card as plain values."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**plain, "recipe": dict(self.recipe), "training_flops": self.training_flops._asdict()}
+        flops = self.training_flops and self.training_flops._asdict()
+        return {**plain, "recipe": dict(self.recipe), "training_flops": flops}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
@@ -205,7 +219,8 @@ class Card:
             raise DamagedFileError(
                 f"card.json has the entries {sorted(plain)}, but a card has {sorted(names)}. Save the dictionary again."
             )
-        return cls(**{**plain, "training_flops": TrainingFlops(**plain["training_flops"])})
+        flops = plain["training_flops"]
+        return cls(**{**plain, "training_flops": flops and TrainingFlops(**flops)})
 
 
 def take_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

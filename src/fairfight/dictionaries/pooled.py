@@ -33,8 +33,8 @@ class PooledCodes:
     is_signed: bool
     encode_flops_per_token: int
     decode_flops_per_token: int
-    training_flops: int
-    """Operations of its training, dense-equivalent, and of the model passes that gave its tokens."""
+    training_flops: int | None
+    """Operations of its training, dense-equivalent, and of the model passes that gave its tokens; None where not known."""
 
     def codes(self, pooling: str) -> Float[np.ndarray, "example latent"]:
         """Give the pooled codes; `max_min` of codes that cannot be negative is `max`."""
@@ -61,7 +61,7 @@ def open_pooled(folder: Path) -> PooledCodes:
         is_signed=dictionary.is_signed,
         encode_flops_per_token=dictionary.encode_flops_per_token,
         decode_flops_per_token=dictionary.decode_flops_per_token,
-        training_flops=loaded.card.training_flops.dense + loaded.card.harvest_flops,
+        training_flops=loaded.card.spent_flops,
     )
 
 

@@ -36,7 +36,7 @@ def carded(
     *,
     tokens: TokenSource,
     model: str,
-    harvest_flops: int,
+    harvest_flops: int | None,
     dtype: torch.dtype = torch.float32,
 ) -> Trained:
     """Give what a recipe made of `tokens`, rounded to `dtype`, with its card.
@@ -44,6 +44,8 @@ def carded(
     The card's quality is that of the rounded dictionary, on training tokens (see `quality.measure`).
     """
     dictionary = rounded(fit.dictionary, dtype)
+    if fit.harvest_flops is not None or fit.flops is None:
+        harvest_flops = fit.harvest_flops
     card = Card(
         kind=dictionary.kind,
         recipe=settings_of(recipe),

@@ -76,9 +76,9 @@ def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: S
 def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
     """Give macro AUROC against the cost of a trial in FLOPs (log axis), with the front that nobody beats at less cost.
 
-    `marked` contenders carry a ring.
+    `marked` contenders carry a ring. Those whose cost is unknown have no place on it.
     """
-    found = [own for own in found if own.flops > 0]
+    found = [own for own in found if own.flops]
     figure = go.Figure()
     front = pareto_front(found)
     figure.add_scatter(
@@ -90,7 +90,7 @@ def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
     )
     for side in SIDES:
         own = [standing for standing in found if standing.contender.side == side]
-        x, y = [standing.flops for standing in own], [standing.sets[MACRO].score for standing in own]
+        x, y = [standing.flops or 0.0 for standing in own], [standing.sets[MACRO].score for standing in own]
         hover = [f"{escape(s.name)}<br>{number(b)} at {flops(a)} FLOPs" for s, a, b in zip(own, x, y, strict=True)]
         figure.add_scatter(x=x, y=y, **_points(side, hover))
         _ring(figure, [s.name for s in own], x, y, marked)
@@ -102,7 +102,7 @@ def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
 def pareto_front(found: Sequence[Standing]) -> list[Standing]:
     """Give the contenders that no cheaper (or equally dear) one equals, cheapest first."""
     front: list[Standing] = []
-    for own in sorted(found, key=lambda standing: (standing.flops, -standing.sets[MACRO].score)):
+    for own in sorted(found, key=lambda standing: (standing.flops or 0.0, -standing.sets[MACRO].score)):
         if not front or own.sets[MACRO].score > front[-1].sets[MACRO].score:
             front.append(own)
     return front

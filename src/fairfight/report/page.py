@@ -43,6 +43,7 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         gains=gain_rows(gains(roster)),
         gain_caption=GAIN_CAPTION,
         drawings=_drawings(roster, found, marked),
+        uncosted=[own.name for own in found if own.flops is None],
         marked=[f"{name} ({wording.SIDE_MARKS[roster.contenders[name].side]})" for name in marked],
         curves=_curve_divs(curves(roster)),
         mistakes=_mistakes(roster, verdicts),
@@ -151,7 +152,7 @@ def _trial_cells(trial: Trial) -> dict[str, str]:
 
 
 def _card_cells(card: Mapping[str, Any]) -> dict[str, str]:
-    training = card.get("training_flops", "")
+    training = card.get("training_flops")
     spent = max(training.values(), default=0) if isinstance(training, Mapping) else training
     return {
         "name": str(card.get("name", card.get("kind", "?"))),
@@ -162,7 +163,7 @@ def _card_cells(card: Mapping[str, Any]) -> dict[str, str]:
         "fvu": _if_known(card.get("fvu")),
         "l0": f"{card['l0']:.1f}" if "l0" in card else "",
         "dead": wording.percent(card["dead_share"]) if "dead_share" in card else "",
-        "training": wording.flops(spent) if spent != "" else "",
+        "training": wording.flops(spent) if "training_flops" in card else "",
     }
 
 

@@ -31,8 +31,9 @@ class Standing:
     """Least and greatest AUROC of a single trial, by test set."""
     train: float
     validation: float
-    flops: float
-    """Mean cost of a trial: model passes, encoding, fitting, and the charged share of the dictionary's training."""
+    flops: float | None
+    """Mean cost of a trial: model passes, encoding, fitting, and the charged share of the dictionary's training; None
+    where nobody says what that training took."""
     trials: int
 
     @property
@@ -45,8 +46,10 @@ class Standing:
         return float(np.mean([self.sets[name].score for name in test_sets[1:]]))
 
 
-def charged_flops(cost: Cost) -> float:
-    """Give what a trial is charged: everything it did, and a tenth of its dictionary's training."""
+def charged_flops(cost: Cost) -> float | None:
+    """Give what a trial is charged: everything it did, and a tenth of its dictionary's training, if that is known."""
+    if cost.dictionary_flops is None:
+        return None
     return cost.forward_flops + cost.encode_flops + cost.fit_flops + DICTIONARY_SHARE * cost.dictionary_flops
 
 
@@ -64,13 +67,15 @@ def standings(roster: Roster, *, level: float = 0.95, replicates: int = 500) -> 
 
 def _standing(board: Board, entry: Entry, level: float) -> Standing:
     outcomes = [play.outcome for play in entry.plays.values()]
+    charged = [charged_flops(play.trial.cost) for play in entry.plays.values()]
+    known = [flops for flops in charged if flops is not None]
     return Standing(
         contender=entry.contender,
         sets={name: interval(values, level) for name, values in board.aurocs(entry.name).items()},
         ranges={name: _range([own.test_auroc[name] for own in outcomes]) for name in board.roster.test_sets},
         train=float(np.mean([own.train_auroc for own in outcomes])),
         validation=entry.validation_auroc,
-        flops=float(np.mean([charged_flops(play.trial.cost) for play in entry.plays.values()])),
+        flops=float(np.mean(known)) if len(known) == len(charged) else None,
         trials=len(outcomes),
     )
 

@@ -49,8 +49,10 @@ def percent(share: float) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
-def flops(count: float) -> str:
-    """Give a count of FLOPs with two digits: 3.2e+12."""
+def flops(count: float | None) -> str:
+    """Give a count of FLOPs with two digits, 3.2e+12, or say that it is unknown."""
+    if count is None:
+        return "unknown"
     return f"{count:.1e}" if count else "0"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,9 +17,11 @@ from fairfight.contests.examples import Collection
 from fairfight.contests.split import Split, split
 from fairfight.contests.views import Subject
 from fairfight.dictionaries.contract import TRAINING_VERSION
+from fairfight.dictionaries.from_files import FromFiles
 from fairfight.dictionaries.pooled import PooledCodes, open_pooled
 from fairfight.records import content_hash
 from fairfight.study import Study
+from fairfight.trials.plugins import dictionary_seeds, recipe_of
 
 
 class Job(NamedTuple):
@@ -51,7 +53,10 @@ class Setup:
                 "collection": self.collection.hash,
                 "activations": {site: folder.name for site, folder in self.stores.items()},
                 "corpus": self.corpus_hash,
-                "dictionaries": {name: self.makes(name) for name in self.study.dictionaries},
+                "dictionaries": {
+                    name: self.makes(name) | self.reads(name, tuple(self.stores), dictionary_seeds(self.study, name))
+                    for name in self.study.dictionaries
+                },
                 "methods": {name: registry.fingerprint("methods", name) for name in methods},
             }
         )
@@ -70,6 +75,13 @@ class Setup:
             "recipe": asdict(recipe),
             "code": registry.fingerprint("kinds", section.kind) or TRAINING_VERSION,
         }
+
+    def reads(self, dictionary: str, sites: Iterable[str], seeds: Iterable[int]) -> dict[str, Any]:
+        """Give the hashes of the files that a dictionary is read from; nothing for one that is made of tokens alone."""
+        recipe = recipe_of(self.study, dictionary)
+        if not isinstance(recipe, FromFiles):
+            return {}
+        return {"files": [[recipe.files_hash(site, seed) for seed in seeds] for site in sites]}
 
 
 class Context:
@@ -107,6 +119,7 @@ class Context:
         """Give the folder of a dictionary: named by the hash of all that shapes it."""
         content = {
             **self.setup.makes(job.dictionary),
+            **self.setup.reads(job.dictionary, [job.site], [job.seed]),
             "seed": job.seed,
             "activations": self.activations[job.site].key,
             "corpus": self.setup.corpus_hash,
@@ -139,7 +152,8 @@ def jobs(study: Study, seeds: range, sites: Mapping[str, tuple[str, ...]]) -> li
     """Give the dictionaries to prepare: for each of the study, at its sites, with each seed that makes a difference."""
     return [
         Job(name, site, seed)
-        for name, section in study.dictionaries.items()
+        for name in study.dictionaries
         for site in sites.get(name, ())
-        for seed in (seeds if registry.load("kinds", section.kind).is_seeded else range(0, 1 if 0 in seeds else 0))
+        for seed in dictionary_seeds(study, name)
+        if seed in seeds
     ]

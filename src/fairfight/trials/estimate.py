@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fairfight import registry
 from fairfight.contests.examples import DEVELOPMENT, Collection
 from fairfight.models.load import Model
 from fairfight.records import Contender
 from fairfight.study import Study
 from fairfight.trials import plan
-from fairfight.trials.prepare import recipe_of
+from fairfight.trials.plugins import dictionary_seeds, recipe_of
 
 _SECONDS_A_THOUSAND_EXAMPLES = {"dictionary": 0.08, "probing": 0.1, "text-only": 0.06, "floor": 0.03, "finetuning": 0.5}
 """What a trial takes beside model passes, by family, for each thousand development examples; measured, as the next two,
@@ -82,15 +81,11 @@ def _pass_seconds(model: Model, tokens: float) -> float:
 
 def _dictionaries(study: Study) -> dict[str, int]:
     """Give how many of each name are trained, at most: one a site and seed."""
-    return {
-        name: len(study.sites_of(name))
-        * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
-        for name, section in study.dictionaries.items()
-    }
+    return {name: len(study.sites_of(name)) * len(dictionary_seeds(study, name)) for name in study.dictionaries}
 
 
 def _trials(study: Study, contender: Contender, tuning: int) -> int:
-    scored = study.trials.seeds * len(plan.dictionary_seeds(study, contender))
+    scored = study.trials.seeds * len(plan.seeds_played(study, contender))
     has_k = "k" in plan.space_of(study, contender.method)
     curves = plan.curve_specs(study, "", {contender.name: {"k": 1}}, [contender]) if has_k else []
     return tuning + scored + len(curves)

@@ -20,7 +20,7 @@ from fairfight.models.sites import canonical
 from fairfight.records import Contender, Side, TrialSpec
 from fairfight.study import Study
 from fairfight.trials.order import even_order
-from fairfight.trials.plugins import check_name, check_parts, check_value, names_of
+from fairfight.trials.plugins import check_name, check_parts, check_value, dictionary_seeds, names_of
 
 Settings = Mapping[str, Any]
 TUNING_SEED = 0
@@ -174,7 +174,7 @@ def score_specs(
         for contender in field
         if contender.name in selected
         for seed in range(1, study.trials.seeds + 1)
-        for dictionary_seed in dictionary_seeds(study, contender)
+        for dictionary_seed in seeds_played(study, contender)
     ]
 
 
@@ -188,16 +188,13 @@ def curve_specs(
         if contender.side in ("dictionary", "rival") and "k" in selected.get(contender.name, {})
         for k in study.trials.curve_k
         for seed in range(1, study.trials.seeds + 1)
-        for dictionary_seed in dictionary_seeds(study, contender)
+        for dictionary_seed in seeds_played(study, contender)
     ]
 
 
-def dictionary_seeds(study: Study, contender: Contender) -> tuple[int | None, ...]:
+def seeds_played(study: Study, contender: Contender) -> tuple[int | None, ...]:
     """Give the dictionary seeds that a contender plays: one where every seed gives the same dictionary."""
-    if contender.dictionary is None:
-        return (None,)
-    recipe = registry.load("kinds", study.dictionaries[contender.dictionary].kind)
-    return tuple(range(study.trials.dictionary_seeds)) if recipe.is_seeded else (0,)
+    return (None,) if contender.dictionary is None else tuple(dictionary_seeds(study, contender.dictionary))
 
 
 def _wanted(study: Study, method: str) -> int:

@@ -14,6 +14,27 @@ from pydantic.errors import PydanticUserError
 from fairfight import registry
 from fairfight.dictionaries.contract import Recipe
 from fairfight.errors import PluginError, StudyError, nearest
+from fairfight.study import Study
+
+
+def recipe_of(study: Study, dictionary: str) -> Recipe:
+    """Give the recipe of one of the study's dictionaries.
+
+    Raises:
+        PluginError: there is no such kind, or it lacks a part of its contract.
+        StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
+    """
+    section = study.dictionaries[dictionary]
+    return recipe_made(section.kind, section.recipe, f"dictionaries.{dictionary}.recipe")
+
+
+def dictionary_seeds(study: Study, dictionary: str) -> range:
+    """Give the seeds of one of the study's dictionaries: one where every seed gives the same.
+
+    Raises:
+        PluginError, StudyError: as `recipe_of`.
+    """
+    return range(study.trials.dictionary_seeds if recipe_of(study, dictionary).is_seeded else 1)
 
 
 def check_parts(plugin: Any, what: str, parts: Iterable[str], contract: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from fairfight import registry
 from fairfight.activations.harvest import harvest
 from fairfight.contests.examples import DEVELOPMENT, Collection, admit
-from fairfight.dictionaries.contract import Card, Recipe, TokenSource
+from fairfight.dictionaries.contract import Card, TokenSource
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.pooled import is_pooled, pool_codes
 from fairfight.dictionaries.train import train
@@ -18,7 +18,7 @@ from fairfight.errors import PluginError
 from fairfight.models.load import Model
 from fairfight.study import Study
 from fairfight.trials.context import Context, Job, Setup
-from fairfight.trials.plugins import check_parts, made, recipe_made
+from fairfight.trials.plugins import check_parts, made, recipe_of
 
 
 def cache_folder() -> Path:
@@ -42,17 +42,6 @@ def task_of(study: Study) -> Any:
             "Choose another: `fairfight list tasks` shows them."
         )
     return made(task, study.task.settings, "task.settings")
-
-
-def recipe_of(study: Study, dictionary: str) -> Recipe:
-    """Give the recipe of one of the study's dictionaries.
-
-    Raises:
-        PluginError: there is no such kind, or it lacks a part of its contract.
-        StudyError: a setting that the kind does not have (the nearest name is given), or of another type.
-    """
-    section = study.dictionaries[dictionary]
-    return recipe_made(section.kind, section.recipe, f"dictionaries.{dictionary}.recipe")
 
 
 def collect(study: Study) -> tuple[Collection, tuple[str, ...]]:

@@ -17,10 +17,11 @@ from fairfight import __version__
 from fairfight.contests.detect import play
 from fairfight.contests.examples import Collection
 from fairfight.dictionaries.contract import Card
+from fairfight.dictionaries.from_files import FromFiles
 from fairfight.errors import DiskFullError, FairfightError
 from fairfight.ledger import Ledger
 from fairfight.meter import Clock, Meter, release_memory
-from fairfight.models.load import load
+from fairfight.models.load import Model, load
 from fairfight.models.sites import canonical, locate
 from fairfight.records import Contender, ExampleRow, ExampleTable, Failed, Scored, Trial, TrialSpec
 from fairfight.seeds import stream
@@ -29,7 +30,8 @@ from fairfight.trials import plan
 from fairfight.trials.context import Context, Job, Setup, jobs
 from fairfight.trials.engines.local import LocalEngine
 from fairfight.trials.estimate import Estimate, estimate
-from fairfight.trials.prepare import collect, forget_tokens, prepare, recipe_of, set_up
+from fairfight.trials.plugins import recipe_of
+from fairfight.trials.prepare import collect, forget_tokens, prepare, set_up
 from fairfight.trials.tune import select
 
 
@@ -73,6 +75,7 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
     model = load(study.model.name, allow_remote_code=study.model.allow_remote_code)
     for name in asked_sites:
         locate(model, name)
+    _open_given(study, _sites_tried(field, configurations), model)
     watcher.expects(estimate(study, field, configurations, collection, corpus, model, len(ledger.keys())))
     setup = set_up(study, model, collection, corpus, _harvest_progress(watcher))
     del model
@@ -82,6 +85,14 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         return _play_all(setup, field, configurations, ledger, engine, watcher, retries_failed=retries_failed)
     finally:
         engine.close()
+
+
+def _open_given(study: Study, sites: Mapping[str, tuple[str, ...]], model: Model) -> None:
+    """Open every dictionary that is read from files, before an hour is spent on what one of them then stops."""
+    for job in jobs(study, range(study.trials.dictionary_seeds), sites):
+        recipe = recipe_of(study, job.dictionary)
+        if isinstance(recipe, FromFiles):
+            recipe.opened(job.site, job.seed, locate(model, job.site).width)
 
 
 def _with_canonical_sites(study: Study) -> Study:
@@ -115,15 +126,15 @@ def _play_all(
 ) -> Finished:
     study, context = setup.study, Context(setup)
     examples = example_table(context, setup.collection)
-    ledger.write_examples(examples)
     stage = _Stage(ledger, engine, watcher, retries_failed)
 
-    every_site = {name: study.sites_of(name) for name in study.dictionaries}
-    cards = stage.prepare("dictionaries to tune on", context, jobs(study, range(1), every_site))
+    tried_sites = _sites_tried(field, configurations)
+    cards = stage.prepare("dictionaries to tune on", context, jobs(study, range(1), tried_sites))
+    ledger.write_examples(examples)
     tuned = stage.play("tuning", plan.tune_specs(study, setup.inputs, configurations, field))
     selected = select(tuned)
 
-    chosen_sites = _sites_in_use(field, selected)
+    chosen_sites = _sites_tried(field, {name: [settings] for name, settings in selected.items()})
     cards |= stage.prepare(
         "dictionaries of the other seeds", context, jobs(study, range(1, study.trials.dictionary_seeds), chosen_sites)
     )
@@ -244,11 +255,15 @@ def example_table(context: Context, collection: Collection) -> ExampleTable:
     return ExampleTable(rows, collection.test_sets, order, left_out)
 
 
-def _sites_in_use(field: list[Contender], selected: dict[str, plan.Settings]) -> dict[str, tuple[str, ...]]:
+def _sites_tried(
+    field: Sequence[Contender], configurations: Mapping[str, Sequence[plan.Settings]]
+) -> dict[str, tuple[str, ...]]:
+    """Give the sites at which each dictionary is played in these configurations, by the dictionary's name."""
     sites: dict[str, set[str]] = {}
     for contender in field:
-        if contender.dictionary is not None and contender.name in selected:
-            sites.setdefault(contender.dictionary, set()).add(selected[contender.name]["site"])
+        if contender.dictionary is not None:
+            tried = configurations.get(contender.name, ())
+            sites.setdefault(contender.dictionary, set()).update(settings["site"] for settings in tried)
     return {name: tuple(sorted(used)) for name, used in sites.items()}
 
 

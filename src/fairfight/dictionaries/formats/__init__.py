@@ -16,8 +16,8 @@ file or the Hugging Face hub; each library is one file here, found by its name l
 it on tokens of its site before it is used.
 """
 
-from fairfight.dictionaries.formats._any import load_any
-from fairfight.dictionaries.formats._foreign import Foreign, Format, Given, Origin, Published
+from fairfight.dictionaries.formats._any import files_hash, format_of, load_any, located
+from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Format, Given, Origin, Published
 from fairfight.dictionaries.formats._normalised import NormalisedSae
 from fairfight.dictionaries.formats._object import from_object
 from fairfight.dictionaries.formats.own import CARD, CFG, WEIGHTS, Loaded, load, save
@@ -25,6 +25,7 @@ from fairfight.dictionaries.formats.own import CARD, CFG, WEIGHTS, Loaded, load,
 __all__ = [
     "CARD",
     "CFG",
+    "NOTHING_GIVEN",
     "WEIGHTS",
     "Foreign",
     "Format",
@@ -33,8 +34,11 @@ __all__ = [
     "NormalisedSae",
     "Origin",
     "Published",
+    "files_hash",
+    "format_of",
     "from_object",
     "load",
     "load_any",
+    "located",
     "save",
 ]

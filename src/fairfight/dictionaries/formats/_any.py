@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 from fairfight import registry
@@ -9,6 +11,7 @@ from fairfight.dictionaries.formats._files import PICKLES
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Format, Given
 from fairfight.dictionaries.formats._hub import fetched
 from fairfight.errors import InputError, UnsafeFileError
+from fairfight.records import content_hash
 
 
 def load_any(
@@ -27,19 +30,60 @@ def load_any(
         InputError: nothing is there, no format recognises it, it is offline, or a format refuses it with the reason.
         DamagedFileError, UnsafeFileError, NonFiniteError: as `Format.read`.
     """
-    formats = {name: registry.load("formats", name) for name in _ordered()}
+    path = located(path_or_id, revision, subfolder)
+    return registry.load("formats", format_of(path)).read(path, given)
+
+
+def located(path_or_id: str | Path, revision: str | None = None, subfolder: str | None = None) -> Path:
+    """Give where a dictionary lies on this disk, fetched from the hub where it is no path.
+
+    Raises:
+        InputError: nothing is there, or it is offline.
+    """
     path = Path(path_or_id) / (subfolder or "")
-    if not path.exists():
-        path = fetched(str(path_or_id), revision, subfolder, [name for each in formats.values() for name in each.files])
-    for each in formats.values():
+    return path if path.exists() else fetched(str(path_or_id), revision, subfolder, _names())
+
+
+def format_of(path: Path) -> str:
+    """Give the name of the format that recognises what lies in `path`.
+
+    Raises:
+        InputError: none does.
+    """
+    for name, each in _formats().items():
         if each.recognises(path):
-            return each.read(path, given)
-    raise _unrecognised(path, formats)
+            return name
+    raise _unrecognised(path, _formats())
 
 
-def _ordered() -> list[str]:
-    """Give the formats' names, ours first: our folder is laid out as SAELens's too, but its card says more."""
-    return sorted(registry.places("formats"), key=lambda name: (name != "own", name))
+def files_hash(path: Path) -> str:
+    """Give a hash of all that decides what `load_any` makes of `path`: the files read there, and a stranger's reader.
+
+    Raises:
+        InputError: no format recognises it.
+    """
+    folder = path if path.is_dir() else path.parent
+    names = sorted({*_names(), *([] if path.is_dir() else [path.name])})
+    found = {name: folder / name for name in names if (folder / name).is_file()}
+    checksums = {name: _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for name, file in found.items()}
+    return content_hash({"files": checksums, "code": registry.fingerprint("formats", format_of(path))})
+
+
+@cache
+def _sha256(file: Path, size: int, modified_ns: int) -> str:
+    """Give a file's checksum; size and time are there so that it is read once, and again when it was changed."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _formats() -> dict[str, type[Format]]:
+    """Give the formats by name, ours first: our folder is laid out as SAELens's too, but its card says more."""
+    names = sorted(registry.places("formats"), key=lambda name: (name != "own", name))
+    return {name: registry.load("formats", name) for name in names}
+
+
+def _names() -> list[str]:
+    return [name for each in _formats().values() for name in each.files]
 
 
 def _unrecognised(path: Path, formats: dict[str, type[Format]]) -> InputError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
-from fairfight.dictionaries.contract import Dictionary
+from fairfight.dictionaries.contract import Card, Dictionary
 from fairfight.errors import InputError, SiteError
 from fairfight.models import sites
 
@@ -40,6 +41,8 @@ class Foreign(NamedTuple):
     origin: Origin
     notes: tuple[str, ...] = ()
     """What was folded into the weights, converted, or read between the lines."""
+    card: Card | None = None
+    """The card beside it, where the folder is ours."""
 
 
 class Given(NamedTuple):
@@ -100,6 +103,15 @@ def place(file: Path, given: Given, *, model: str | None, hook_name: str | None)
     return model, hook_name, found if asked is None else asked
 
 
+def how_to_give(name: str, example: object) -> str:
+    """Say how something that the files leave open is given: in a study, on the command line, in Python."""
+    toml = json.dumps(example)
+    return (
+        f"give it, such as {name} = {toml} in a study's recipe, `--given '{name}={toml}'` on the command line, "
+        f"load_any(..., given=Given({name}={example!r})) in Python"
+    )
+
+
 def site_of(hook_name: str) -> str | None:
     """Give our name for a place, or None where it is no site that is read here."""
     try:
@@ -116,6 +128,6 @@ def _agreed(file: Path, name: str, said: str | None, given: str | None) -> str:
     if not (said or given):
         raise InputError(
             f"{file} does not say which {name} it belongs to, and fairfight does not guess. Find it where the dictionary "
-            f"was published and give it: load_any(..., given=Given({name}='...'))."
+            f"was published and {how_to_give(name, {'model': 'gpt2', 'site': 'resid_post.4'}[name])}."
         )
     return str(said or given)

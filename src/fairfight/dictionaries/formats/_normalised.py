@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -12,9 +13,15 @@ from torch import Tensor
 from fairfight.dictionaries.contract import Dictionary
 from fairfight.errors import InputError
 
-Step = Literal["centre", "layer_norm", "constant_norm_rescale"]
+Rescaling = Literal["layer_norm", "constant_norm_rescale"]
+"""In SAELens's words for `normalize_activations`."""
+Step = Literal["centre"] | Rescaling
 LAYER_NORM_EPSILON = 1e-5
 """Added to the standard deviation, as SAELens and OpenAI do."""
+
+
+_CENTRED = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+"""SAELens's words for tokens of mean zero: it has the model make them so, and does nothing about it itself."""
 
 
 class Normalised(NamedTuple):
@@ -51,13 +58,24 @@ class NormalisedSae(Dictionary):
     needs the token's own statistics, which codes do not hold: `rebuild` takes the token too, `decode` refuses.
     """
 
-    kind: ClassVar[str] = "normalised"
-    architecture: ClassVar[str] = "normalised"
-    is_signed: ClassVar[bool] = False
-
     inner: Dictionary
     steps: tuple[Step, ...]
     """In the order in which they are taken."""
+
+    @property
+    def kind(self) -> str:
+        """The inner autoencoder's, which restores it."""
+        return self.inner.kind
+
+    @property
+    def architecture(self) -> str:
+        """The inner autoencoder's: in SAELens too, the steps are no architecture of their own."""
+        return self.inner.architecture
+
+    @property
+    def is_signed(self) -> bool:
+        """The inner autoencoder's."""
+        return self.inner.is_signed
 
     @property
     def atoms(self) -> Float[Tensor, "latent d_model"]:
@@ -89,10 +107,14 @@ class NormalisedSae(Dictionary):
         return self.inner.tensors()
 
     def _settings(self) -> dict[str, Any]:
-        raise InputError(
-            f"This dictionary changes each token by {' and '.join(self.steps)} before it reads it, which our folder has no "
-            "entry for. Keep the files that it was read from, and read them again."
-        )
+        rescaling = self.steps[1:] if self.steps[:1] == ("centre",) else self.steps
+        if len(rescaling) > 1 or "centre" in rescaling:
+            raise InputError(
+                f"This dictionary changes each token by {' and '.join(self.steps)}; a folder has words for centre, for one of "
+                f"{' and '.join(get_args(Rescaling))}, and for centre before either. Put the steps into such an order."
+            )
+        settings = {**self.inner.cfg(), "normalize_activations": rescaling[0] if rescaling else "none"}
+        return settings | ({"metadata": _CENTRED} if rescaling != self.steps else {})
 
     def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
         return self.inner.encode(self._taken(x)[-1].x)
@@ -108,3 +130,10 @@ class NormalisedSae(Dictionary):
         for step in self.steps:
             taken.append(normalise(taken[-1].x if taken else x, step))
         return taken
+
+
+def steps_in(cfg: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Give the steps that the `cfg()` of a dictionary stands for, none for one that takes tokens as they are."""
+    centred = cfg.get("metadata", {}).get("model_from_pretrained_kwargs", {}).get("center_writing_weights", False)
+    rescaling = tuple(step for step in get_args(Rescaling) if step == cfg.get("normalize_activations"))
+    return (*(("centre",) if centred else ()), *rescaling)

@@ -19,7 +19,7 @@ from torch import Tensor
 from fairfight.dictionaries.contract import Dictionary
 from fairfight.dictionaries.formats import _parameters as algebra
 from fairfight.dictionaries.formats._files import check_entries, named_tensors, read_state_dict, whole_number
-from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, place
+from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, how_to_give, place
 from fairfight.dictionaries.formats._normalised import NormalisedSae
 from fairfight.dictionaries.formats._parameters import Parameters
 from fairfight.errors import DamagedFileError, InputError
@@ -91,7 +91,7 @@ def _activation(path: Path, state: dict[str, Any], given: Given) -> tuple[str, d
     if name is None:
         raise InputError(
             f"{path} does not name its activation; the library would take ReLU, and TopK weights read so are silently wrong. "
-            "If it is known to be ReLU, give load_any(..., given=Given(architecture='relu'))."
+            f"If it is known to be ReLU, {how_to_give('architecture', 'relu')}."
         )
     if name not in ("ReLU", "TopK"):
         raise InputError(f"{path} has the activation '{name}'; ReLU and TopK are read here. Choose one of those.")

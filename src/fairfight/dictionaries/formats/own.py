@@ -7,7 +7,8 @@
 | `card.json`               | the card, and the SHA-256 of both other files                                      |
 
 SAELens reads the folders of kinds that it knows (`topk`, `gated`, `relu` as "standard", and `jumprelu`, `batch_topk` and
-`matryoshka` as "jumprelu"); the others keep the layout under an architecture of their own. A pickle is never opened.
+`matryoshka` as "jumprelu"); the others keep the layout under an architecture of their own. What is done to each token first
+(`NormalisedSae`) stands there in SAELens's words, `normalize_activations` and `center_writing_weights`. A pickle is never opened.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fairfight import registry
 from fairfight.dictionaries.contract import Card, Dictionary
 from fairfight.dictionaries.formats._files import PICKLES, is_pickle
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
+from fairfight.dictionaries.formats._normalised import NormalisedSae, steps_in
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError, has_no_room
 
 CFG, WEIGHTS, CARD = "cfg.json", "sae_weights.safetensors", "card.json"
@@ -63,7 +65,7 @@ class Own:
         model, hook_name, site = place(path / CARD, given, model=card.model, hook_name=card.site)
         published = Published(card.l0, card.fvu)
         origin = Origin("fairfight", dictionary.architecture, model, hook_name, site, True, published)
-        return Foreign(dictionary, origin)
+        return Foreign(dictionary, origin, card=card)
 
 
 def save(dictionary: Dictionary, card: Card, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -124,8 +126,9 @@ def load(folder: Path) -> Loaded:
         raise DamagedFileError(
             f"{folder / WEIGHTS} is not a safetensors file ({error}). Train or fetch the dictionary again."
         ) from error
-    dictionary = registry.load("kinds", card.kind).restore(json.loads(cfg_bytes), tensors)
-    return Loaded(dictionary, card)
+    cfg = json.loads(cfg_bytes)
+    dictionary, steps = registry.load("kinds", card.kind).restore(cfg, tensors), steps_in(cfg)
+    return Loaded(NormalisedSae(dictionary, steps) if steps else dictionary, card)
 
 
 def _swap(whole: Path, folder: Path, aside: Path) -> None:
@@ -141,8 +144,9 @@ def _swap(whole: Path, folder: Path, aside: Path) -> None:
 
 
 def _contents(dictionary: Dictionary, card: Card, dtype: torch.dtype) -> dict[str, bytes]:
+    plain = dictionary.cfg()
     word = str(dtype).removeprefix("torch.")
-    cfg = _json_bytes({**dictionary.cfg(), "dtype": word, "metadata": _metadata(card)})
+    cfg = _json_bytes({**plain, "dtype": word, "metadata": {**plain.get("metadata", {}), **_metadata(card)}})
     tensors = {name: tensor.to(dtype).contiguous() for name, tensor in dictionary.tensors().items()}
     weights = safetensors.torch.save(tensors)
     checksums = {CFG: _sha256(cfg), WEIGHTS: _sha256(weights)}

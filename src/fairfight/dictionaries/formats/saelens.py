@@ -39,7 +39,7 @@ from fairfight.dictionaries.formats._files import (
     whole_number,
     words,
 )
-from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
+from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, how_to_give, place
 from fairfight.dictionaries.formats._normalised import NormalisedSae, Step
 from fairfight.dictionaries.formats._parameters import Parameters
 from fairfight.errors import DamagedFileError, InputError
@@ -185,8 +185,8 @@ def _of_older(file: Path, cfg: dict[str, Any], given: Given) -> _Read:
     if "model_from_pretrained_kwargs" not in found and given.is_centred is None:
         raise InputError(
             f"{file} does not say whether TransformerLens centred the model's writing weights, and before SAELens 3 that "
-            "was its default: tokens then had mean zero. Find out where the dictionary was published, and give "
-            "load_any(..., given=Given(is_centred=True)) or False."
+            "was its default: tokens then had mean zero. Find out where the dictionary was published, and "
+            f"{how_to_give('is_centred', True)}."
         )
     found.update(_older_activation(file, found, given))
     return _Read(found, found | section(file, found, "metadata", may_be_absent=True), tuple(notes))
@@ -200,8 +200,8 @@ def _older_activation(file: Path, cfg: dict[str, Any], given: Given) -> dict[str
     if activation not in ("relu", "topk"):
         raise InputError(
             f"{file} has the activation function {activation!r}; relu and topk are read here, and where nothing is said "
-            "nothing is assumed, because a TopK dictionary read as ReLU is silently wrong. If you know which it is, give "
-            "load_any(..., given=Given(architecture='relu')) or 'topk'."
+            "nothing is assumed, because a TopK dictionary read as ReLU is silently wrong. If you know which it is, "
+            f"{how_to_give('architecture', 'relu')}."
         )
     if activation == "relu":
         return {"architecture": architecture or "standard"}
@@ -367,7 +367,7 @@ def _input_scale(path: Path, given: Given) -> float:
         raise InputError(
             f"{path / CFG} has normalize_activations 'expected_average_only_in': training multiplied its input by a factor "
             f"that it does not hold; {found}, and {given.input_scale} was given. Take a checkpoint in which SAELens folded it "
-            "(it then says 'none'), or give the one factor: load_any(..., given=Given(input_scale=...))."
+            "(it then says 'none'), or find that one factor and {how_to_give('input_scale', 0.5)}."
         )
     return float(scale)
 
