@@ -94,9 +94,14 @@ def build(folder: Path, world: World | None = None) -> Ledger:
     world, ledger = world or World(), Ledger(folder)
     study, rows = world.study(), _rows(world)
     table = ExampleTable(tuple(rows), TEST_SETS, _order(world, rows), {})
+
+    def parts(name: str) -> int:
+        """Give how much a card counts: that of a variant, its base's training too."""
+        return 3 if name in world.variants_of else 2
+
     cards = [
         {"name": name, "role": section.role, "kind": section.kind, "seed": 0, "site": "resid_post.2", "fvu": 0.21,
-         "l0": 32.0, "dead_share": 0.05, "tokens_seen": 5000, "training_flops": {"executed": 10**12, "dense": 2 * 10**12}}
+         "l0": 32.0, "dead_share": 0.05, "tokens_seen": 2500 * parts(name), "training_flops": {"executed": 10**12, "dense": parts(name) * 10**12}}
         for name, section in study.dictionaries.items()
     ]  # fmt: skip
     selected = {s.contender.name: _settings(s) for s in world.skills}

@@ -26,10 +26,10 @@ def test_a_variant_is_compared_with_its_base_under_the_same_method(planted, tmp_
     assert own.gap.challenger == "logistic_probe"
     assert own.share.score == pytest.approx(own.gain.macro.difference / own.gap.macro.difference)
     assert 0 < own.share.low < own.share.score < own.share.high < 1
-    assert (own.training_flops, own.tokens_seen) == (2e12, 5000)
+    assert (own.training_flops, own.tokens_seen) == (1e12, 2500)
     (cells,) = gain_rows([own]).cells
     assert cells[:3] == ("best_latent", "tuned", "sae")
-    assert cells[-1] == "2.0e+12"
+    assert cells[-1] == "1.0e+12"
 
 
 def test_without_a_gap_there_is_no_share(planted, tmp_path):

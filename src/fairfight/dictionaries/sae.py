@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -19,7 +19,7 @@ from fairfight.dictionaries.trainer import Revival, Rule, SaeState
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
 
-_CALIBRATION_TOKENS = 65_536
+_SAMPLE_TOKENS = 65_536
 
 
 class Sae(Dictionary):
@@ -140,34 +140,42 @@ class GatedSae(Dictionary):
         return torch.addmm(self.b_dec, codes, self.W_dec)
 
 
+class Sample(NamedTuple):
+    """A sample of the tokens that a pass will see."""
+
+    tokens: Float[Tensor, "token d_model"]
+    """As they are."""
+    site: str
+    scaling: Scaling
+    harvest_flops: int
+    """Operations of the model passes that gave all the tokens of the pass."""
+
+
+class Course(NamedTuple):
+    """What is to be trained, and what becomes of it."""
+
+    job: Job
+    fitted: Callable[[SaeState], Fit]
+    """Gives the dictionary of the state that training ends in, with what it took."""
+
+
 @runtime_checkable
 class Trainable(Protocol):
     """A recipe that is trained by steps, so that several can be trained in one pass over the data."""
 
     def plan(self) -> Plan:
-        """Give how long to train; jobs with the same plan can share a pass over the data."""
+        """Give how long to train; courses with the same plan can share a pass over the data."""
         ...
 
-    def job(self, seed: int, sample: Float[Tensor, "token d_model"], name: str) -> Job:
-        """Give what is to be trained; the sample is of the tokens as they are."""
-        ...
-
-    def fitted(self, state: SaeState, seed: int) -> Fit:
-        """Give the dictionary of a trained state, with what it took."""
+    def course(self, seed: int, sample: Sample, name: str) -> Course:
+        """Give what is to be trained with this seed, under a name."""
         ...
 
 
-class Calibration(NamedTuple):
-    """A sample of the tokens and the scaling that it asks for."""
-
-    tokens: Float[Tensor, "token d_model"]
-    scaling: Scaling
-
-
-def calibrated(tokens: TokenSource) -> Calibration:
+def sample_of(tokens: TokenSource) -> Sample:
     """Give the sample that the tokens' name draws: the same for every recipe and seed."""
-    sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
-    return Calibration(sample, scaling_of(sample))
+    drawn = tokens.sample(_SAMPLE_TOKENS, torch_stream("calibration", tokens.key))
+    return Sample(drawn, tokens.site, scaling_of(drawn), tokens.harvest_flops)
 
 
 def train_alone(recipe: Trainable, tokens: TokenSource, seed: int) -> Fit:
@@ -178,10 +186,9 @@ def train_alone(recipe: Trainable, tokens: TokenSource, seed: int) -> Fit:
     Raises:
         NonFiniteError: the loss or a weight became NaN or infinite.
     """
-    sample = calibrated(tokens)
-    source = Mixing.of_tensor(tokens.values, tokens.key)
-    job = recipe.job(seed, sample.tokens, type(recipe).__name__)
-    return recipe.fitted(fit([job], source, sample.scaling, recipe.plan())[0], seed)
+    sample = sample_of(tokens)
+    job, fitted = recipe.course(seed, sample, type(recipe).__name__)
+    return fitted(fit([job], Mixing.of_tensor(tokens.values, tokens.key), sample.scaling, recipe.plan())[0])
 
 
 @dataclass(frozen=True)
@@ -222,9 +229,9 @@ class SaeRecipe(ABC):
         """Give how long to train; jobs with the same plan can share a pass over the data."""
         return Plan(self.steps, self.batch)
 
-    def job(self, seed: int, sample: Float[Tensor, "token d_model"], name: str) -> Job:
-        """Give what is to be trained; atoms are drawn by kind and seed, so a sample of the tokens tells nothing more."""
-        return Job(
+    def course(self, seed: int, sample: Sample, name: str) -> Course:
+        """Give what is to be trained; atoms are drawn by kind and seed, so the sample tells nothing more."""
+        job = Job(
             name,
             self.rule(),
             self.latents,
@@ -233,6 +240,7 @@ class SaeRecipe(ABC):
             revival=self.revival(),
             frozen_atoms=self.has_frozen_atoms,
         )
+        return Course(job, self.fitted)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
         """Give the trained autoencoder.
@@ -242,7 +250,7 @@ class SaeRecipe(ABC):
         """
         return train_alone(self, tokens, seed)
 
-    def fitted(self, state: SaeState, seed: int) -> Fit:
+    def fitted(self, state: SaeState) -> Fit:
         """Give the dictionary of a trained state, with what it took."""
         flops = TrainingFlops(state.flops_executed, state.flops_dense)
         return Fit(self.dictionary(state), self.steps * self.batch, flops)

@@ -21,7 +21,7 @@ from fairfight.dictionaries.contract import TRAINING_VERSION, Card, Recipe, Toke
 from fairfight.dictionaries.fit import Plan, Progress, fit
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.mixing import Mixing
-from fairfight.dictionaries.sae import Trainable, calibrated
+from fairfight.dictionaries.sae import Trainable, sample_of
 from fairfight.dictionaries.train import Trained, carded, settings_of
 from fairfight.ledger import read_json, write_json
 from fairfight.models.load import load as load_model
@@ -158,11 +158,11 @@ class _Site:
     def _pass(self, plan: Plan, places: list[Place]) -> None:
         """Train all of these in one pass over the tokens."""
         recipes: dict[Place, Trainable] = {place: self._recipes[place.name] for place in places}  # pyright: ignore[reportAssignmentType]
-        sample = calibrated(self._sample)
-        jobs = [recipe.job(place.seed, sample.tokens, place.label) for place, recipe in recipes.items()]
-        metrics = _Metrics(self._folder / f"progress-{self._store.site}.json", self._watcher, plan, len(jobs))
+        sample = sample_of(self._sample)._replace(harvest_flops=self._harvest_flops)
+        courses = {place: recipe.course(place.seed, sample, place.label) for place, recipe in recipes.items()}
+        metrics = _Metrics(self._folder / f"progress-{self._store.site}.json", self._watcher, plan, len(courses))
         states = fit(
-            jobs,
+            [course.job for course in courses.values()],
             Mixing.of_activations(self._store, self._rows, self._store.key),
             sample.scaling,
             plan,
@@ -171,8 +171,8 @@ class _Site:
             watch=metrics.add,
         )
         metrics.write()
-        for (place, recipe), state in zip(recipes.items(), states, strict=True):
-            self._save(place, carded(recipe, recipe.fitted(state, place.seed), place.seed, **self._origin()))
+        for (place, course), state in zip(courses.items(), states, strict=True):
+            self._save(place, carded(recipes[place], course.fitted(state), place.seed, **self._origin()))
 
     def _alone(self, place: Place) -> None:
         """Train one of a kind that takes the tokens at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,10 +29,10 @@ class Gain:
     """The dense probe against the method on the base; nothing where the dense probe is not complete."""
     share: Interval | None
     """Gain over gap, on the mean over test sets; nothing where the gap is not clearly above zero."""
-    training_flops: float
-    """Dense-equivalent, mean over the dictionary's seeds and sites; the base's own are not among them."""
-    tokens_seen: float
-    """In that training, mean likewise."""
+    training_flops: float | None
+    """Of the training that made one of the other, dense-equivalent, mean over seeds and sites; None where a card is silent."""
+    tokens_seen: float | None
+    """In that training."""
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
@@ -83,14 +84,25 @@ def _gain(board: Board, own: str, base: str, question: Question) -> Gain:
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = (named[own][1][MACRO] - started) / (dense[MACRO] - started)
             share = interval(np.nan_to_num(ratio), question.level)
-    dictionary = roster.contenders[own].dictionary or ""
-    cards = [card for card in roster.run.get("dictionaries", ()) if card.get("name") == dictionary]
+    dictionary, before = roster.contenders[own].dictionary or "", roster.contenders[base].dictionary or ""
     return Gain(
         dictionary=dictionary,
-        base=roster.contenders[base].dictionary or "",
+        base=before,
         gain=compared(named[own], named[base], "auroc", question),
         gap=gap,
         share=share,
-        training_flops=float(np.mean([card["training_flops"]["dense"] for card in cards])) if cards else 0.0,
-        tokens_seen=float(np.mean([card["tokens_seen"] for card in cards])) if cards else 0.0,
+        training_flops=_added(roster, dictionary, before, lambda card: (card["training_flops"] or {}).get("dense")),
+        tokens_seen=_added(roster, dictionary, before, lambda card: card["tokens_seen"]),
     )
+
+
+def _added(roster: Roster, name: str, base: str, cost: Callable[[Mapping[str, Any]], float | None]) -> float | None:
+    """Give what a dictionary's cards say beyond its base's: a card counts what the training that it began with took."""
+    means = []
+    for own in (name, base):
+        costs = [cost(card) for card in roster.run.get("dictionaries", ()) if card.get("name") == own]
+        known = [found for found in costs if found is not None]
+        if not known or len(known) < len(costs):
+            return None
+        means.append(float(np.mean(known)))
+    return means[0] - means[1]

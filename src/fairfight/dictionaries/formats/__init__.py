@@ -20,6 +20,7 @@ from fairfight.dictionaries.formats._any import files_hash, format_of, load_any,
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Format, Given, Origin, Published
 from fairfight.dictionaries.formats._normalised import NormalisedSae
 from fairfight.dictionaries.formats._object import from_object
+from fairfight.dictionaries.formats._parameters import parameters_of
 from fairfight.dictionaries.formats.own import CARD, CFG, WEIGHTS, Loaded, load, save
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "load",
     "load_any",
     "located",
+    "parameters_of",
     "save",
 ]
