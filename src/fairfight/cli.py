@@ -118,6 +118,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train dictionaries: several kinds, sizes and seeds in one pass over a model's activations. Resumes where it stopped."""
+    from fairfight.report.wording import flops
     from fairfight.trials.prepare import cache_folder
     from fairfight.trials.train_all import train_all
     from fairfight.trials.training_file import read_training
@@ -137,8 +138,9 @@ def train(
     table = Table("dictionary", "kind", "site", "FVU", "L0", "dead", "tokens", "FLOPs", box=None, header_style="bold")
     for own in made:
         card = own.card
-        numbers = (f"{card.fvu:.3f}", f"{card.l0:.1f}", f"{100 * card.dead_share:.1f} %", f"{card.tokens_seen:,}")
-        table.add_row(own.place.label, card.kind, card.site, *numbers, f"{card.training_flops.executed:.1e}")
+        numbers = (f"{card.fvu:.3f}", f"{card.l0:.1f}", f"{100 * card.dead_share:.1f} %", f"{card.tokens_seen or 0:,}")
+        spent = card.training_flops and card.training_flops.executed
+        table.add_row(own.place.label, card.kind, card.site, *numbers, flops(spent))
     out.print(table)
     out.print(f"{sum(own.is_new for own in made)} of {len(made)} trained now, {seconds:.0f} s.")
     out.print(f"Folder: {escape(str(training.folder / training.name))}", soft_wrap=True)
@@ -188,14 +190,18 @@ def quality(
 
 @app.command(name="list")
 def list_(
-    shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "",
+    shelf: Annotated[
+        str, typer.Argument(help="tasks, methods, kinds or dictionaries; the first three when left out.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the plug-ins: tasks, methods, dictionary kinds, whoever brought them."""
-    if shelf and shelf not in registry.SHELVES:
-        raise InputError(
-            f"There is no shelf '{shelf}'; there are {', '.join(registry.SHELVES)}.{nearest(shelf, registry.SHELVES)}"
-        )
+    """List the plug-ins (tasks, methods, dictionary kinds, whoever brought them), or the dictionaries that are shipped."""
+    if shelf == "dictionaries":
+        _list_shipped(as_json=as_json)
+        return
+    known = (*registry.SHELVES, "dictionaries")
+    if shelf and shelf not in known:
+        raise InputError(f"There is no shelf '{shelf}'; there are {', '.join(known)}.{nearest(shelf, known)}")
     rows = [
         _described(name, place)
         for name in registry.SHELVES
@@ -361,6 +367,40 @@ def _show_quality(measured: dict[str, Any]) -> None:
     out.print(escape(summary(measured)), highlight=False)
     for caution in measured["cautions"]:
         out.print(Padding(f"• {escape(caution)}", (0, 0, 0, 2)), highlight=False)
+
+
+def _list_shipped(*, as_json: bool) -> None:
+    from fairfight.dictionaries.shipped import shipped
+    from fairfight.report.wording import number, percent, spread
+
+    found = shipped()
+    if as_json:
+        rows = [{"name": own.name, "latents": own.latents, "cards": [c.to_json() for c in own.cards]} for own in found]
+        _print_json({"dictionaries": rows})
+        return
+    table = Table(
+        "name", "kind", "site", "latents", "seeds", "FVU", "L0", "dead", "tokens", box=None, header_style="bold"
+    )
+    for own in found:
+        fvu, l0, dead = (spread([getattr(c, name) for c in own.cards], how) for name, how in
+                         (("fvu", number), ("l0", "{:.1f}".format), ("dead_share", percent)))  # fmt: skip
+        card = own.cards[0]
+        cells = (
+            own.name,
+            card.kind,
+            card.site,
+            str(own.latents),
+            str(len(own.cards)),
+            fvu,
+            l0,
+            dead,
+            f"{card.tokens_seen:,}",
+        )
+        table.add_row(*map(escape, cells))
+    out.print(table)
+    out.print(f"All of {found[0].cards[0].model}; ranges are over seeds." if found else "None.", highlight=False)
+    if few := [own.name for own in found if own.has_few_seeds]:
+        out.print(f"Too few seeds to be judged: {escape(', '.join(few))}.", highlight=False)
 
 
 def _described(shelf: str, place: registry.Place) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairfight.records import Trial
@@ -47,6 +47,12 @@ def percent(share: float) -> str:
     """Give a share in percent, with one decimal where it is not whole."""
     text = f"{100 * share:.1f}"
     return f"{text.removesuffix('.0')} %"
+
+
+def spread(values: Sequence[float], how: Callable[[float], str]) -> str:
+    """Give the range of values, or the one that all round to: 0.211 to 0.214."""
+    low, high = how(min(values)), how(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def flops(count: float | None) -> str:

@@ -168,6 +168,7 @@ class _Site:
             plan,
             back_end=self._training.back_end,
             checkpoint=self._checkpoint(recipes),
+            checkpoint_seconds=self._training.checkpoint_seconds,
             watch=metrics.add,
         )
         metrics.write()

@@ -58,6 +58,8 @@ class Training(Section):
     """Of what is saved; cards measure the dictionary as it is saved."""
     back_end: Literal["auto", "numba", "torch"] = "auto"
     """What takes the steps: they agree to rounding, not to the bit."""
+    checkpoint_seconds: float = Field(default=60, gt=0)
+    """What is in training is kept so often."""
     folder: Path = Path("dictionaries")
     """Dictionaries are saved in `folder/name/DICTIONARY/seed-N`."""
 

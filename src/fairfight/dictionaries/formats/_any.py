@@ -40,6 +40,10 @@ def located(path_or_id: str | Path, revision: str | None = None, subfolder: str 
     Raises:
         InputError: nothing is there, or it is offline.
     """
+    if str(path_or_id).startswith("shipped/"):
+        from fairfight.dictionaries.shipped import folder_of
+
+        return folder_of(str(path_or_id))
     path = Path(path_or_id) / (subfolder or "")
     return path if path.exists() else fetched(str(path_or_id), revision, subfolder, _names())
 
