@@ -83,11 +83,12 @@ def _maxima_of_groups(pre, bias, r, maxima):
             a = a if a > c else c
             b = maxima[g]
             maxima[g] = a if a > b else b
-    for j in range(whole, columns):
-        a = _widened(pre[r, j]) + bias[j]
-        g = (j - whole) % groups
-        if a > maxima[g]:
-            maxima[g] = a
+    for first in range(whole, columns, groups):
+        for g in range(min(groups, columns - first)):
+            j = _U(first + g)
+            a = _widened(pre[r, j]) + bias[j]
+            b = maxima[g]
+            maxima[g] = a if a > b else b
 
 
 @njit(**_JIT)
@@ -103,10 +104,11 @@ def _bound_below(values, n, k, floor):
     """Give a bound that at least k of the values reach and few more, or the floor where fewer than k reach that."""
     if _count_at_least(values, n, floor) <= k:
         return floor
-    top = floor
+    bound, top = values[0], floor
     for i in range(n):
+        bound = values[i] if values[i] < bound else bound
         top = values[i] if values[i] > top else top
-    bound = floor
+    bound = bound if bound > floor else floor
     for _ in range(_BISECTIONS):
         middle = (bound + top) * _HALF
         count = _count_at_least(values, n, middle)
@@ -166,6 +168,10 @@ def _candidates(pre, bias, r, k, floor, maxima, pool, tags, live):
     for g in range(groups):
         live[_U(alive)] = g
         alive += np.int64(maxima[g] >= bound)
+    if groups == columns:
+        for i in range(alive):
+            pool[_U(i)], tags[_U(i)] = maxima[_U(live[i])], live[i]
+        return alive
     n = 0
     for i in range(alive):
         for j in range(live[i], columns, groups):
@@ -238,34 +244,6 @@ def top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima,
 
 
 @njit(parallel=True, **_JIT)
-def keep_top_k(matrix, k, threads, pool, tags):
-    """Set to zero, in place, all but the k largest entries of each row; entries may have any sign."""
-    rows, columns = matrix.shape
-    for t in prange(threads):
-        for r in range(rows * t // threads, rows * (t + 1) // threads):
-            row = matrix[r]
-            low = row[0]
-            for j in range(columns):
-                low = row[j] if row[j] < low else low
-            bound = _bound_below(row, columns, k, low)
-            if _count_at_least(row, columns, bound) == k:
-                for j in range(columns):
-                    row[j] = row[j] if row[j] >= bound else _ZERO
-                continue
-            n = 0
-            for j in range(columns):
-                pool[t, _U(n)], tags[t, _U(n)] = row[j], j
-                n += np.int64(row[j] >= bound)
-            if n > k:
-                _keep_largest(pool[t], tags[t], n, k)
-                n = k
-            for j in range(columns):
-                row[j] = _ZERO
-            for i in range(n):
-                row[_U(tags[t, i])] = pool[t, i]
-
-
-@njit(parallel=True, **_JIT)
 def above(pre, bias, floors, latents, values, counts, threads):
     """Write each row's pre-activations that exceed their latent's floor, in the order of the latents, and count them.
 
@@ -307,6 +285,28 @@ def packed(latents, values, counts, starts, first_row, out_latents, out_rows, ou
 
 
 # -------------------------------------------------------------------------------------------------------- decoding
+
+
+@njit(parallel=True, **_JIT)
+def spread(owners, starts, members, values, dense, threads):
+    """Write the owners' entries into the rows of a dense matrix; a member counts modulo the number of columns."""
+    rows, columns = owners.shape[0], dense.shape[1]
+    for t in prange(threads):
+        for r in range(rows * t // threads, rows * (t + 1) // threads):
+            for c in range(columns):
+                dense[r, c] = _ZERO
+            for i in range(starts[owners[r]], starts[owners[r] + 1]):
+                dense[r, _U(members[i] % columns)] += values[i]
+
+
+@njit(parallel=True, **_JIT)
+def picked(owners, starts, members, dense, values, threads):
+    """Read the owners' entries off the rows of a dense matrix."""
+    rows = owners.shape[0]
+    for t in prange(threads):
+        for r in range(rows * t // threads, rows * (t + 1) // threads):
+            for i in range(starts[owners[r]], starts[owners[r] + 1]):
+                values[i] = dense[r, _U(members[i])]
 
 
 @njit(**_JIT)
@@ -506,35 +506,28 @@ def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
 
 @njit(parallel=True, **_JIT)
 def gradients(
-    x, pull, W_dec, ends, rows, values, pushes, block, block_E, block_D, block_b, along, is_unit,
-    dE, dD, db, touched, squares, threads,
-):  # fmt: skip
+    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, threads
+):
     """Write the gradients of encoder rows, atoms and latent biases, and the squared norm of each latent's.
 
-    `block` says which row of the dense gradients a latent has besides (-1: none); `along` how much of its own direction
-    each atom's gradient gets, which is what a penalty on atom norms gives; with `is_unit` the part of an atom's gradient
+    Where `is_summed`, rows and bias hold the entries' sums already. `along` says how much of its own direction each
+    atom's gradient gets, which is what a penalty on atom norms gives; with `is_unit` the part of an atom's gradient
     along the atom is taken out. Latents that nothing touches are marked and their rows left as they were.
     """
     width = x.shape[1]
     borders = _borders(ends, threads, 4)
-    has_block, has_along = block_E.shape[0] > 0, along.shape[0] > 0
+    has_along = along.shape[0] > 0
     for t in prange(threads):
         for j in range(borders[t], borders[t + 1]):
             a, z = ends[j], ends[j + 1]
-            extra = block[j] if has_block else -1
             pulled = along[j] if has_along else _ZERO
-            touched[j] = a < z or extra >= 0 or pulled != _ZERO
-            db[j] = _ZERO
+            touched[j] = a < z or pulled != _ZERO
             squares[j] = 0.0
             if not touched[j]:
+                db[j] = _ZERO
                 continue
-            bias = _sum_of_latent(x, pull, a, z, rows, values, pushes, dE[j], dD[j])
-            if extra >= 0:
-                e = _U(extra)
-                bias += block_b[e]
-                for d in range(width):
-                    dE[j, d] += block_E[e, d]
-                    dD[j, d] += block_D[e, d]
+            if not is_summed[j]:
+                db[j] = _sum_of_latent(x, pull, a, z, rows, values, pushes, dE[j], dD[j])
             if pulled != _ZERO:
                 for d in range(width):
                     dD[j, d] += pulled * W_dec[j, d]
@@ -544,7 +537,6 @@ def gradients(
                     part += dD[j, d] * W_dec[j, d]
                 for d in range(width):
                     dD[j, d] -= part * W_dec[j, d]
-            db[j] = bias
             squared = _ZERO
             for d in range(width):
                 squared += dE[j, d] * dE[j, d] + dD[j, d] * dD[j, d]
