@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fairfight.dictionaries.kernels import compiled
+from fairfight.dictionaries.kernels.compiled import choosing, decoding, dense, jit, summing, updating
 from fairfight.dictionaries.kernels.contract import (
     BETA1,
     BETA2,
@@ -48,7 +48,7 @@ class NumbaKernels:
         """`coarse` finds candidates of top-k by a bfloat16 product and takes their pre-activations anew in float32."""
         import numba
 
-        self._threads = min(torch.get_num_threads(), compiled.settings.NUMBA_NUM_THREADS)
+        self._threads = min(torch.get_num_threads(), jit.settings.NUMBA_NUM_THREADS)
         numba.set_num_threads(self._threads)
         self._groups = 256 if latents <= 8192 else 512
         threads, room = self._threads, latents + self._groups
@@ -94,13 +94,13 @@ class NumbaKernels:
             floor = -_LARGEST if any_sign else _SMALLEST
             for first, pre in _products(x, W_enc):
                 part = slice(first, first + len(pre))
-                compiled.top_k(pre, bias, k, floor, by_token[0][part], by_token[1][part], *pools)
+                choosing.top_k(pre, bias, k, floor, by_token[0][part], by_token[1][part], *pools)
                 del pre  # The next product then takes its memory, which is still in the cache.
         else:
             drawn = min(k + k // 2, len(W_enc))
             for first, pre in self._coarse_products(x, W_enc):
                 part = slice(first, first + len(pre))
-                compiled.top_k_rescored(
+                choosing.top_k_rescored(
                     pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, by_token[0][part], by_token[1][part],
                     *pools,
                 )  # fmt: skip
@@ -123,15 +123,15 @@ class NumbaKernels:
             while True:
                 latents = self._flat("room latents", CHUNK_TOKENS * self._room, np.int32).reshape(-1, self._room)
                 values = self._flat("room values", CHUNK_TOKENS * self._room, np.float32).reshape(-1, self._room)
-                compiled.above(pre, bias, bounds, latents, values, counts, self._threads)
-                if counts.max() + compiled.BLOCK_COLUMNS <= self._room:
+                choosing.above(pre, bias, bounds, latents, values, counts, self._threads)
+                if counts.max() + choosing.BLOCK_COLUMNS <= self._room:
                     break
-                self._room = int(counts.max() * 1.25) + compiled.BLOCK_COLUMNS
+                self._room = int(counts.max() * 1.25) + choosing.BLOCK_COLUMNS
             ends = np.cumsum(counts)
             starts[first + 1 : first + 1 + len(pre)] = starts[first] + ends
             count = int(ends[-1])
             part = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.float32)
-            compiled.packed(latents, values, counts, ends - counts, first, *part, self._threads)
+            choosing.packed(latents, values, counts, ends - counts, first, *part, self._threads)
             parts.append(part)
             del pre
         latents, rows, values = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -160,8 +160,8 @@ class NumbaKernels:
             found = torch.from_numpy(pull)
             return Reconstruction(loss, found, torch.from_numpy(code_pulls), found.sum(dim=0))
         losses = np.empty(tokens, np.float64)
-        sums = np.empty((-(-tokens // compiled.BLOCK_ROWS), width), np.float32)
-        compiled.reconstruct(
+        sums = np.empty((-(-tokens // jit.BLOCK_ROWS), width), np.float32)
+        decoding.reconstruct(
             target.numpy(), W_dec.numpy(), codes.starts.numpy(), codes.latents.numpy(), values.numpy(),
             _NO_LEVELS if levels is None else levels.numpy(), depth, np.float32(scale), pull, losses, code_pulls,
             sums, self._threads,
@@ -187,10 +187,10 @@ class NumbaKernels:
             self._flat("grouped pushes", count, np.float32),
         )
         kept = self._latents
-        compiled.group(*(column.numpy() for column in entries), kept["ends"], kept["counts"], *grouped)
+        summing.group(*(column.numpy() for column in entries), kept["ends"], kept["counts"], *grouped)
         is_summed = np.diff(kept["ends"]) > _DENSE_SHARE * len(x)
         self._sum_densely(x, pull, np.flatnonzero(is_summed), *grouped)
-        compiled.gradients(
+        summing.gradients(
             x.numpy(), pull.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
             kept["squares"], self._threads,
@@ -203,13 +203,13 @@ class NumbaKernels:
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
     ) -> int:
         """Bring each latent's silence up to date and count the codes that speak."""
-        return int(compiled.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
+        return int(summing.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
 
     def weighted_sum(
         self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
         """Give the weighted sum of rows."""
-        return torch.from_numpy(compiled.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
+        return torch.from_numpy(summing.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
 
     def adam(
         self,
@@ -226,7 +226,7 @@ class NumbaKernels:
         size, sharpen = adam_factors(rate, step)
         coarse = _NO_BITS if self._coarse is None else self._coarse.view(torch.uint16).numpy()
         (mean_enc, square_enc), (mean_dec, square_dec) = moments
-        compiled.adam(
+        updating.adam(
             weights.W_enc.numpy(), mean_enc.numpy(), square_enc.numpy(), gradients.W_enc.numpy(),
             weights.W_dec.numpy(), mean_dec.numpy(), square_dec.numpy(), gradients.W_dec.numpy(),
             gradients.is_touched.numpy(), coarse, unit_norm,
@@ -251,12 +251,12 @@ class NumbaKernels:
         starts, latents = codes.starts.numpy(), codes.latents.numpy()
         for first in range(0, len(target), CHUNK_TOKENS):
             tokens = np.arange(first, min(first + CHUNK_TOKENS, len(target)))
-            dense = self._flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
-            compiled.spread(tokens, starts, latents, values.numpy(), dense, self._threads)
-            error = project(torch.from_numpy(dense), atoms).sub_(target[first : first + CHUNK_TOKENS])
+            spread = self._flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
+            dense.spread(tokens, starts, latents, values.numpy(), spread, self._threads)
+            error = project(torch.from_numpy(spread), atoms).sub_(target[first : first + CHUNK_TOKENS])
             loss += error.square().sum(dim=1).double().sum().item()
             pull[tokens] = error.mul_(scale).numpy()
-            compiled.picked(tokens, starts, latents, project(error, W_dec).numpy(), code_pulls, self._threads)
+            dense.picked(tokens, starts, latents, project(error, W_dec).numpy(), code_pulls, self._threads)
         return loss
 
     def _sum_densely(
@@ -273,10 +273,10 @@ class NumbaKernels:
         for first in range(0, len(latents), CHUNK_TOKENS):
             part = latents[first : first + CHUNK_TOKENS]
             for weights, vectors, sums in ((values, pull, W_dec), (pushes, x, W_enc)):
-                dense = self._flat("dense sums", len(part) * len(vectors), np.float32).reshape(len(part), -1)
-                compiled.spread(part, ends, rows, weights, dense, self._threads)
-                sums[part] = project(torch.from_numpy(dense), vectors.T).numpy()
-            self._latents["bias"][part] = dense.sum(axis=1)
+                spread = self._flat("dense sums", len(part) * len(vectors), np.float32).reshape(len(part), -1)
+                dense.spread(part, ends, rows, weights, spread, self._threads)
+                sums[part] = project(torch.from_numpy(spread), vectors.T).numpy()
+            self._latents["bias"][part] = spread.sum(axis=1)
 
     # ------------------------------------------------------------------------------------------------- memory
 
