@@ -19,18 +19,15 @@ from fairfight.dictionaries.kernels.contract import (
     BETA1,
     BETA2,
     EPS,
-    Block,
     Codes,
     Entries,
     Kernels,
     Matrices,
     Moments,
+    Reconstruction,
     adam_factors,
 )
-from fairfight.dictionaries.weights import project
 from fairfight.errors import NonFiniteError
-
-_CHUNK_TOKENS = 256
 
 __all__ = ["Push", "Revival", "Rule", "SaeState", "SaeTrainer", "Step"]
 
@@ -153,6 +150,15 @@ class Step(NamedTuple):
     """Latents that were dead before the step."""
 
 
+class _Revived(NamedTuple):
+    """The auxiliary reconstruction of a step."""
+
+    pull: Float[Tensor, "token d_model"]
+    entries: Entries
+    loss: float
+    dead: int
+
+
 class SaeTrainer:
     """Takes steps on a state. The same state and batches give the same bits on any number of threads."""
 
@@ -176,7 +182,7 @@ class SaeTrainer:
         self._unit_norm = unit_norm
         self._frozen = state.W_dec.clone() if frozen_atoms else None
         self._levels, self._depth = rule.levels() or (None, 1)
-        self._rooms: dict[int, Tensor] = {}
+        self._rooms: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def step(self, x: Float[Tensor, "token d_model"], rate: float, *, scale: float = 1.0) -> Step:
@@ -196,13 +202,13 @@ class SaeTrainer:
         ]
         push = self._rule.push(state, codes, values, tuple(part.code_pulls for part in found))
         outer_error = found[0].pull[(self._depth - 1) * tokens :]
-        block, revived = self._revive(centred, outer_error, dead)
-        pull, entries = self._entries(codes, values, push, [part.pull for part in found], tokens)
-        gradients = kernels.gradients(centred, pull, state.W_dec, entries, block, push.along, unit_norm=self._unit_norm)
+        revived = self._revive(centred, outer_error, dead)
+        pull, entries = self._entries(codes, values, push, found, revived)
+        gradients = kernels.gradients(centred, pull, state.W_dec, entries, push.along, unit_norm=self._unit_norm)
         # b_dec is added to every reconstruction and subtracted from the encoder's input.
         b_dec = sum(part.pull_sum for part in found) - kernels.weighted_sum(state.W_enc, gradients.b_enc)
         vectors = {"b_dec": b_dec, **({"b_enc": gradients.b_enc} if "b_enc" in state.vectors else {}), **push.vectors}
-        loss = sum(part.loss for part in found) / tokens + push.penalty + revived
+        loss = sum(part.loss for part in found) / tokens + push.penalty + (revived.loss if revived else 0.0)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training left the finite numbers at step {state.steps}; a finite loss was expected. "
@@ -228,7 +234,7 @@ class SaeTrainer:
         for name, gradient in vectors.items():
             _adam(parameters[name], state.moments(name), gradient * factor, rate, state.steps)
         active = kernels.count_silence(state.silent_tokens, tokens, codes, values[0])
-        self._charge(tokens, sum(len(value) for value in values), len(values), int(dead.sum()))
+        self._charge(tokens, sum(len(value) for value in values), len(values), revived)
         return Step(loss, found[0].loss / tokens, active / tokens, int(dead.sum()))
 
     def _dead(self) -> Bool[Tensor, " latent"]:
@@ -238,73 +244,76 @@ class SaeTrainer:
 
     def _revive(
         self, x: Float[Tensor, "token d_model"], error: Float[Tensor, "token d_model"], is_dead: Bool[Tensor, " latent"]
-    ) -> tuple[Block | None, float]:
-        """Give the gradients of the auxiliary loss and its value; `error` is the scaled error of the reconstruction."""
+    ) -> _Revived | None:
+        """Reconstruct with dead latents what the others left over; `error` is the scaled error of their reconstruction."""
         dead = is_dead.nonzero().flatten()
         if self._revival is None or not len(dead):
-            return None, 0.0
-        tokens, most = x.shape[0], max(1, x.shape[1] // 2)
+            return None
+        tokens, width = x.shape
+        most, kernels = max(1, width // 2), self._kernels
         weight = self._revival.weight * min(len(dead) / most, 1.0)
-        rows, atoms = self.state.W_enc[dead], self.state.W_dec[dead]
-        across, bias = atoms.T.contiguous(), self.state.vectors["b_enc"][dead]
-        codes, pushes = self._room((2, tokens, len(dead)), x)
-        pulls, loss = torch.empty_like(x), 0.0
-        # A few tokens at a time, so that what is computed for them stays in the cache.
-        for first in range(0, tokens, _CHUNK_TOKENS):
-            part = slice(first, first + _CHUNK_TOKENS)
-            code = project(x[part], rows, bias)
-            if most < len(dead):
-                self._kernels.keep_top_k(code, most)
-            miss = project(code, across).add_(error[part], alpha=tokens / 2)
-            loss += miss.square().sum(dim=1, dtype=torch.float64).sum().item()
-            pull = miss.mul_(2 * weight / tokens)
-            codes[part], pulls[part] = code, pull
-            torch.mul(project(pull, atoms), code != 0, out=pushes[part])
-        by_latent = self._room((len(dead), tokens), x).copy_(pushes.T)
-        b_enc, W_enc = by_latent.sum(dim=1), project(by_latent, x.T.contiguous())
-        W_dec = project(by_latent.copy_(codes.T), pulls.T.contiguous())
-        block = Block(dead, W_enc, W_dec, b_enc)
-        return block, weight * loss / tokens
-
-    def _room(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Give a tensor of this shape, the same memory at every step: fresh pages would cost as much as the products."""
-        size = math.prod(shape)
-        held = self._rooms.get(len(shape))
-        if held is None or held.numel() < size:
-            held = self._rooms[len(shape)] = torch.empty(size, dtype=like.dtype, device=like.device)
-        return held[:size].view(shape)
+        rows, atoms = (
+            torch.index_select(matrix, 0, dead, out=self._room(name, (len(dead), width), x))
+            for name, matrix in (("rows", self.state.W_enc), ("atoms", self.state.W_dec))
+        )
+        bias = self.state.vectors["b_enc"][dead]
+        codes = kernels.top_k(x, rows, bias, min(most, len(dead)), any_sign=True)
+        found = kernels.reconstruct(error * (-tokens / 2), atoms, codes, codes.pre, 2 * weight / tokens)
+        entries = Entries(dead.to(codes.latents)[codes.latents.long()], codes.tokens, codes.pre, found.code_pulls)
+        return _Revived(found.pull, entries, weight * found.loss / tokens, len(dead))
 
     def _entries(
         self,
         codes: Codes,
         values: tuple[Float[Tensor, " entry"], ...],
         push: Push,
-        pulls: list[Float[Tensor, "level_token d_model"]],
-        tokens: int,
+        found: list[Reconstruction],
+        revived: _Revived | None,
     ) -> tuple[Float[Tensor, "row d_model"], Entries]:
         """Give the pulls of all reconstructions under each other, and the entries that point into them."""
+        tokens = len(codes.starts) - 1
         rows = codes.tokens
         if self._levels is not None:
             rows = rows + self._levels[codes.latents.long()] * tokens
-        if len(values) == 1:
-            return pulls[0], Entries(codes.latents, rows, values[0], push.pre)
-        size = self._depth * tokens
-        more = len(values) - 1
-        return torch.cat(pulls), Entries(
-            codes.latents.repeat(more + 1),
-            torch.cat([rows + index * size for index in range(more + 1)]),
-            torch.cat(values),
-            torch.cat([push.pre, *[torch.zeros_like(push.pre)] * more]),
+        pulls = [part.pull for part in found]
+        size = len(pulls[0])
+        # The encoder's gradient is that of the first: what the others add to it is in its pushes.
+        none = torch.zeros_like(push.pre)
+        parts = [
+            Entries(codes.latents, rows + index * size, value, none if index else push.pre)
+            for index, value in enumerate(values)
+        ]
+        if revived is not None:
+            parts.append(revived.entries._replace(pull_rows=revived.entries.pull_rows + len(pulls) * size))
+            pulls.append(revived.pull)
+        return self._joined("pulls", pulls), Entries(
+            *(self._joined(name, [getattr(part, name) for part in parts]) for name in Entries._fields)
         )
 
-    def _charge(self, tokens: int, entries: int, reconstructions: int, dead: int) -> None:
+    def _joined(self, name: str, parts: list[Tensor]) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts, out=self._room(name, (sum(map(len, parts)), *parts[0].shape[1:]), parts[0]))
+
+    def _room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Give a tensor of this shape, the same memory at every step: fresh pages would cost as much as the work."""
+        size = math.prod(shape)
+        held = self._rooms.get(name)
+        if held is None or held.numel() < size:
+            held = self._rooms[name] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return held[:size].view(shape)
+
+    def _charge(self, tokens: int, entries: int, reconstructions: int, revived: _Revived | None) -> None:
         """Count one product for encoding, and for each reconstruction one forward and two or three backward."""
         state, width = self.state, self.state.W_dec.shape[1]
-        revived = 8 * tokens * dead * width
         product = 2 * tokens * state.W_dec.numel()
         # The encoder's gradient is one product, however many reconstructions there are.
-        state.flops_dense += product * (2 + 3 * reconstructions) + revived
-        state.flops_executed += product + 2 * width * (3 * entries + entries // reconstructions) + revived
+        state.flops_dense += product * (2 + 3 * reconstructions)
+        state.flops_executed += product + 2 * width * (3 * entries + entries // reconstructions)
+        if revived is not None:
+            product = 2 * tokens * revived.dead * width
+            state.flops_dense += 4 * product
+            state.flops_executed += product + 8 * width * len(revived.entries.values)
 
     def _clipping(self, squared_norm: float, vectors: dict[str, Tensor]) -> float:
         squared = squared_norm + sum(gradient.double().square().sum().item() for gradient in vectors.values())

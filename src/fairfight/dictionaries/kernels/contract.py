@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Block", "Codes", "Gradients", "Kernels", "Matrices", "Moments", "Reconstruction"]
+__all__ = ["Codes", "Gradients", "Kernels", "Matrices", "Moments", "Reconstruction"]
 
 
 class Codes(NamedTuple):
@@ -37,15 +36,6 @@ class Reconstruction(NamedTuple):
     """Inner product of each entry's atom with its pull: the gradient of its value."""
     pull_sum: Float[Tensor, " d_model"]
     """Sum over tokens of the first level's pull, which holds those of all deeper ones: the gradient of `b_dec`."""
-
-
-class Block(NamedTuple):
-    """Dense gradients of some latents, beside those of the entries."""
-
-    latents: Int[Tensor, " chosen"]
-    W_enc: Float[Tensor, "chosen d_model"]
-    W_dec: Float[Tensor, "chosen d_model"]
-    b_enc: Float[Tensor, " chosen"]
 
 
 class Gradients(NamedTuple):
@@ -83,8 +73,13 @@ class Kernels(Protocol):
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         k: int,
+        *,
+        any_sign: bool = False,
     ) -> Codes:
-        """Give the k largest positive pre-activations of each token, always k entries a token."""
+        """Give the k largest positive pre-activations of each token, or the k largest of `any_sign`.
+
+        There are always k entries a token; where fewer are positive, the others have the value 0.
+        """
         ...
 
     def above(
@@ -95,10 +90,6 @@ class Kernels(Protocol):
         floors: Float[Tensor, " latent"],
     ) -> Codes:
         """Give the pre-activations that exceed their latent's floor."""
-        ...
-
-    def keep_top_k(self, matrix: Float[Tensor, "token latent"], k: int) -> None:
-        """Set to zero, in place, all but the k largest entries of each row."""
         ...
 
     def reconstruct(
@@ -120,7 +111,6 @@ class Kernels(Protocol):
         pull: Float[Tensor, "level_token d_model"],
         W_dec: Float[Tensor, "latent d_model"],
         entries: Entries,
-        block: Block | None,
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
@@ -178,12 +168,3 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 def adam_factors(rate: float, step: int) -> tuple[float, float]:
     """Give the step size with its bias correction, and the factor that corrects the root of the squares."""
     return rate / (1 - BETA1**step), 1 / (1 - BETA2**step) ** 0.5
-
-
-def slots(block: Block | None, latents: int) -> Int[Tensor, " latent"]:
-    """Give for each latent its row in the block, -1 where it has none; nothing at all without a block."""
-    if block is None:
-        return torch.empty(0, dtype=torch.int32)
-    found = torch.full((latents,), -1, dtype=torch.int32)
-    found[block.latents] = torch.arange(len(block.latents), dtype=torch.int32)
-    return found

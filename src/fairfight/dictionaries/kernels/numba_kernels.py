@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fairfight.dictionaries.kernels import compiled
+from fairfight.dictionaries.kernels.compiled import choosing, decoding, dense, jit, summing, updating
 from fairfight.dictionaries.kernels.contract import (
     BETA1,
     BETA2,
     EPS,
-    Block,
     Codes,
     Entries,
     Gradients,
@@ -25,46 +24,37 @@ from fairfight.dictionaries.kernels.contract import (
     Moments,
     Reconstruction,
     adam_factors,
-    slots,
 )
 from fairfight.dictionaries.weights import project
 
 CHUNK_TOKENS = 256
-_LARGEST_FLOAT = 3.4e38
+_LARGEST = np.float32(3.4e38)
 _NOTHING = np.empty(0, np.float32)
-_NO_ROWS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint16)
 _NO_LEVELS = np.empty(0, np.int32)
-_NO_ENTRIES = Entries(
-    *(torch.empty(0, dtype=kind) for kind in (torch.int32, torch.int32, torch.float32, torch.float32))
-)
 _SMALLEST = np.float32(1e-30)
-_DENSE_SHARE = 1 / 16
-"""Share of codes that speak from which on dense products are faster than sparse ones."""
+_DENSE_SHARE = 1 / 3
+"""Share of codes that speak (of a batch, or of one latent) from which on dense products are faster than sparse ones."""
 
 
 class NumbaKernels:
     """Compiled kernels with the scratch memory of one trainer.
 
-    Memory beside the trainer's own: two gradient matrices of the weights' size, the entries of a batch (28 bytes each), one
-    chunk's product, and with coarse candidates a bfloat16 copy of the encoder.
+    Memory beside the trainer's own: two gradient matrices of the weights' size, the entries of a batch (28 bytes each, those
+    of the auxiliary loss among them), one chunk's product, and with coarse candidates a bfloat16 copy of the encoder.
     """
 
     def __init__(self, latents: int, d_model: int, *, coarse: bool = False) -> None:
         """`coarse` finds candidates of top-k by a bfloat16 product and takes their pre-activations anew in float32."""
         import numba
 
-        self._threads = min(torch.get_num_threads(), compiled.settings.NUMBA_NUM_THREADS)
+        self._threads = min(torch.get_num_threads(), jit.settings.NUMBA_NUM_THREADS)
         numba.set_num_threads(self._threads)
-        groups = 256 if latents <= 8192 else 512
-        threads, room = self._threads, latents + groups
-        self._pools = (
-            np.zeros((threads, groups), np.float32),
-            np.zeros((threads, room), np.float32),
-            np.zeros((threads, room), np.int32),
-            np.zeros((threads, groups + 1), np.int32),
-        )
-        self._rows = (np.zeros((latents, d_model), np.float32), np.zeros((latents, d_model), np.float32))
+        self._groups = 256 if latents <= 8192 else 512
+        threads, room = self._threads, latents + self._groups
+        self._pools = tuple(np.zeros((threads, room), kind) for kind in (np.float32, np.int32, np.int32))
+        # By torch, whose memory begins at a cache line: rows that straddle two are read a tenth slower.
+        self._rows = torch.zeros(2, latents, d_model).numpy()
         self._latents = {
             "bias": np.zeros(latents, np.float32),
             "touched": np.zeros(latents, np.bool_),
@@ -76,8 +66,7 @@ class NumbaKernels:
         self._coarse = torch.empty(latents, d_model, dtype=torch.bfloat16) if coarse else None
         self._coarse_of: int | None = None
         self._room = 256
-        self._reconstructions = 0
-        self._even: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._choices = self._reconstructions = 0
 
     # ------------------------------------------------------------------------------------------------ choosing
 
@@ -87,29 +76,36 @@ class NumbaKernels:
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         k: int,
+        *,
+        any_sign: bool = False,
     ) -> Codes:
-        """Give the k largest positive pre-activations of each token."""
-        tokens = len(x)
-        latents, values = self._flat("latents", tokens * k, np.int32), self._flat("pre", tokens * k, np.float32)
+        """Give the k largest pre-activations of each token."""
+        tokens, number = len(x), self._choices
+        self._choices += 1
+        latents = self._flat(f"latents {number}", tokens * k, np.int32)
+        values = self._flat(f"pre {number}", tokens * k, np.float32)
         by_token = latents.reshape(tokens, k), values.reshape(tokens, k)
         bias = b_enc.numpy()
-        if self._coarse is None:
+        # A group for each latent where k is large: bounds by the groups' largest would let too many through.
+        groups = self._groups if 4 * k <= self._groups < len(W_enc) else len(W_enc)
+        maxima = self._flat("maxima", self._threads * groups, np.float32).reshape(-1, groups)
+        pools = (maxima, *self._pools)
+        if self._coarse is None or any_sign:
+            floor = -_LARGEST if any_sign else _SMALLEST
             for first, pre in _products(x, W_enc):
                 part = slice(first, first + len(pre))
-                compiled.top_k(pre, bias, k, _SMALLEST, by_token[0][part], by_token[1][part], *self._pools)
+                choosing.top_k(pre, bias, k, floor, by_token[0][part], by_token[1][part], *pools)
+                del pre  # The next product then takes its memory, which is still in the cache.
         else:
             drawn = min(k + k // 2, len(W_enc))
             for first, pre in self._coarse_products(x, W_enc):
                 part = slice(first, first + len(pre))
-                compiled.top_k_rescored(
+                choosing.top_k_rescored(
                     pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, by_token[0][part], by_token[1][part],
-                    *self._pools,
+                    *pools,
                 )  # fmt: skip
-        if (tokens, k) not in self._even:
-            rows = torch.arange(tokens, dtype=torch.int32).repeat_interleave(k)
-            self._even = {(tokens, k): (torch.arange(0, tokens * k + 1, k), rows)}
-        starts, rows = self._even[tokens, k]
-        return Codes(starts, torch.from_numpy(latents), rows, torch.from_numpy(values))
+        rows = torch.arange(tokens, dtype=torch.int32)[:, None].expand(tokens, k).flatten()
+        return Codes(torch.arange(0, tokens * k + 1, k), torch.from_numpy(latents), rows, torch.from_numpy(values))
 
     def above(
         self,
@@ -127,23 +123,19 @@ class NumbaKernels:
             while True:
                 latents = self._flat("room latents", CHUNK_TOKENS * self._room, np.int32).reshape(-1, self._room)
                 values = self._flat("room values", CHUNK_TOKENS * self._room, np.float32).reshape(-1, self._room)
-                compiled.above(pre, bias, bounds, latents, values, counts, self._threads)
-                if counts.max() + compiled.BLOCK_COLUMNS <= self._room:
+                choosing.above(pre, bias, bounds, latents, values, counts, self._threads)
+                if counts.max() + choosing.BLOCK_COLUMNS <= self._room:
                     break
-                self._room = int(counts.max() * 1.25) + compiled.BLOCK_COLUMNS
+                self._room = int(counts.max() * 1.25) + choosing.BLOCK_COLUMNS
             ends = np.cumsum(counts)
             starts[first + 1 : first + 1 + len(pre)] = starts[first] + ends
             count = int(ends[-1])
             part = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.float32)
-            compiled.packed(latents, values, counts, ends - counts, first, *part, self._threads)
+            choosing.packed(latents, values, counts, ends - counts, first, *part, self._threads)
             parts.append(part)
+            del pre
         latents, rows, values = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Codes(*map(torch.from_numpy, (starts, latents, rows, values)))
-
-    def keep_top_k(self, matrix: Float[Tensor, "token latent"], k: int) -> None:
-        """Set to zero, in place, all but the k largest entries of each row."""
-        _, pool, tags, _ = self._pools
-        compiled.keep_top_k(matrix.numpy(), k, self._threads, pool, tags)
 
     # ----------------------------------------------------------------------------------- decoding and gradients
 
@@ -163,13 +155,13 @@ class NumbaKernels:
         number = self._reconstructions
         pull = self._flat(f"pull {number}", depth * tokens * width, np.float32).reshape(-1, width)
         code_pulls = self._flat(f"code pulls {number}", len(values), np.float32)
-        if depth == 1 and self._is_dense(len(values), tokens):
+        if depth == 1 and len(values) > _DENSE_SHARE * tokens * len(W_dec):
             loss = self._reconstruct_densely(target, W_dec, codes, values, scale, pull, code_pulls)
             found = torch.from_numpy(pull)
             return Reconstruction(loss, found, torch.from_numpy(code_pulls), found.sum(dim=0))
         losses = np.empty(tokens, np.float64)
-        sums = np.empty((-(-tokens // compiled.BLOCK_ROWS), width), np.float32)
-        compiled.reconstruct(
+        sums = np.empty((-(-tokens // jit.BLOCK_ROWS), width), np.float32)
+        decoding.reconstruct(
             target.numpy(), W_dec.numpy(), codes.starts.numpy(), codes.latents.numpy(), values.numpy(),
             _NO_LEVELS if levels is None else levels.numpy(), depth, np.float32(scale), pull, losses, code_pulls,
             sums, self._threads,
@@ -183,14 +175,11 @@ class NumbaKernels:
         pull: Float[Tensor, "level_token d_model"],
         W_dec: Float[Tensor, "latent d_model"],
         entries: Entries,
-        block: Block | None,
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
     ) -> Gradients:
         """Add up the entries' outer products by latent."""
-        if self._is_dense(len(entries.latents), len(x)):
-            block, entries = self._summed_densely(x, pull, entries, block), _NO_ENTRIES
         count = len(entries.latents)
         grouped = (
             self._flat("grouped rows", count, np.int32),
@@ -198,12 +187,11 @@ class NumbaKernels:
             self._flat("grouped pushes", count, np.float32),
         )
         kept = self._latents
-        compiled.group(*(column.numpy() for column in entries), kept["ends"], kept["counts"], *grouped)
-        dense = (
-            (block.W_enc.numpy(), block.W_dec.numpy(), block.b_enc.numpy()) if block else (_NO_ROWS, _NO_ROWS, _NOTHING)
-        )
-        compiled.gradients(
-            x.numpy(), pull.numpy(), W_dec.numpy(), kept["ends"], *grouped, slots(block, len(W_dec)).numpy(), *dense,
+        summing.group(*(column.numpy() for column in entries), kept["ends"], kept["counts"], *grouped)
+        is_summed = np.diff(kept["ends"]) > _DENSE_SHARE * len(x)
+        self._sum_densely(x, pull, np.flatnonzero(is_summed), *grouped)
+        summing.gradients(
+            x.numpy(), pull.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
             kept["squares"], self._threads,
         )  # fmt: skip
@@ -215,13 +203,13 @@ class NumbaKernels:
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
     ) -> int:
         """Bring each latent's silence up to date and count the codes that speak."""
-        return int(compiled.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
+        return int(summing.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
 
     def weighted_sum(
         self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
         """Give the weighted sum of rows."""
-        return torch.from_numpy(compiled.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
+        return torch.from_numpy(summing.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
 
     def adam(
         self,
@@ -238,20 +226,16 @@ class NumbaKernels:
         size, sharpen = adam_factors(rate, step)
         coarse = _NO_BITS if self._coarse is None else self._coarse.view(torch.uint16).numpy()
         (mean_enc, square_enc), (mean_dec, square_dec) = moments
-        compiled.adam(
+        updating.adam(
             weights.W_enc.numpy(), mean_enc.numpy(), square_enc.numpy(), gradients.W_enc.numpy(),
             weights.W_dec.numpy(), mean_dec.numpy(), square_dec.numpy(), gradients.W_dec.numpy(),
             gradients.is_touched.numpy(), coarse, unit_norm,
             tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._threads,
         )  # fmt: skip
         self._coarse_of = weights.W_enc.data_ptr()
-        self._reconstructions = 0
+        self._choices = self._reconstructions = 0
 
     # ------------------------------------------------------------------------------------------- many codes at once
-
-    def _is_dense(self, entries: int, tokens: int) -> bool:
-        """Say whether so many codes speak that dense products are faster than sparse ones, as at the start of training."""
-        return entries > _DENSE_SHARE * tokens * len(self._latents["bias"])
 
     def _reconstruct_densely(
         self,
@@ -264,55 +248,35 @@ class NumbaKernels:
         code_pulls: np.ndarray,
     ) -> float:
         atoms, loss = W_dec.T.contiguous(), 0.0
-        dense = torch.zeros(CHUNK_TOKENS, len(W_dec))
+        starts, latents = codes.starts.numpy(), codes.latents.numpy()
         for first in range(0, len(target), CHUNK_TOKENS):
-            part = slice(first, min(first + CHUNK_TOKENS, len(target)))
-            inside = slice(int(codes.starts[part.start]), int(codes.starts[part.stop]))
-            place = codes.tokens[inside].long() - first, codes.latents[inside].long()
-            rows = dense[: part.stop - first]
-            rows.zero_()[place] = values[inside]
-            error = project(rows, atoms).sub_(target[part])
+            tokens = np.arange(first, min(first + CHUNK_TOKENS, len(target)))
+            spread = self._flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
+            dense.spread(tokens, starts, latents, values.numpy(), spread, self._threads)
+            error = project(torch.from_numpy(spread), atoms).sub_(target[first : first + CHUNK_TOKENS])
             loss += error.square().sum(dim=1).double().sum().item()
-            pull[part] = error.mul_(scale).numpy()
-            code_pulls[inside] = project(error, W_dec)[place].numpy()
+            pull[tokens] = error.mul_(scale).numpy()
+            dense.picked(tokens, starts, latents, project(error, W_dec).numpy(), code_pulls, self._threads)
         return loss
 
-    def _summed_densely(
+    def _sum_densely(
         self,
         x: Float[Tensor, "token d_model"],
         pull: Float[Tensor, "level_token d_model"],
-        entries: Entries,
-        block: Block | None,
-    ) -> Block:
-        """Give the gradients of all latents as a block, by dense products of a few latents at a time."""
-        count = len(entries.latents)
-        grouped = (np.empty(count, np.int32), np.empty(count, np.float32), np.empty(count, np.float32))
-        ends = self._latents["ends"]
-        compiled.group(*(column.numpy() for column in entries), ends, self._latents["counts"], *grouped)
-        rows, values, pushes = map(torch.from_numpy, grouped)
-        latents = len(ends) - 1
-        W_enc, W_dec = torch.zeros(2, latents, x.shape[1])
-        found = Block(torch.arange(latents), W_enc, W_dec, torch.zeros(latents))
-        transposed, pulls = x.T.contiguous(), pull.T.contiguous()
-        for first in range(0, latents, CHUNK_TOKENS):
-            part = slice(first, min(first + CHUNK_TOKENS, latents))
-            size = part.stop - first
-            inside = slice(int(ends[first]), int(ends[part.stop]))
-            owners = torch.from_numpy(np.repeat(np.arange(size), np.diff(ends[first : part.stop + 1])))
-            weights = torch.zeros(size, len(pull))
-            weights[owners, rows[inside].long()] = values[inside]
-            found.W_dec[part] = project(weights, pulls)
-            pushed = torch.zeros(size, len(x))
-            # An entry of a second reconstruction has no push of its own, and would overwrite that of the first.
-            has_push = pushes[inside] != 0
-            pushed[owners[has_push], rows[inside][has_push].long() % len(x)] = pushes[inside][has_push]
-            found.W_enc[part] = project(pushed, transposed)
-            found.b_enc[part] = pushed.sum(dim=1)
-        if block is not None:
-            found.W_enc[block.latents] += block.W_enc
-            found.W_dec[block.latents] += block.W_dec
-            found.b_enc[block.latents] += block.b_enc
-        return found
+        latents: np.ndarray,
+        rows: np.ndarray,
+        values: np.ndarray,
+        pushes: np.ndarray,
+    ) -> None:
+        """Write the sums of these latents' entries by dense products of a few latents at a time."""
+        ends, (W_enc, W_dec) = self._latents["ends"], self._rows
+        for first in range(0, len(latents), CHUNK_TOKENS):
+            part = latents[first : first + CHUNK_TOKENS]
+            for weights, vectors, sums in ((values, pull, W_dec), (pushes, x, W_enc)):
+                spread = self._flat("dense sums", len(part) * len(vectors), np.float32).reshape(len(part), -1)
+                dense.spread(part, ends, rows, weights, spread, self._threads)
+                sums[part] = project(torch.from_numpy(spread), vectors.T).numpy()
+            self._latents["bias"][part] = spread.sum(axis=1)
 
     # ------------------------------------------------------------------------------------------------- memory
 
@@ -320,7 +284,9 @@ class NumbaKernels:
         """Give the first `size` places of a buffer that is kept from step to step and grows when it must."""
         held = self._scratch.get(name)
         if held is None or len(held) < size:
-            held = self._scratch[name] = np.zeros(size, kind)
+            held = self._scratch[name] = (
+                torch.zeros(size * np.dtype(kind).itemsize, dtype=torch.uint8).numpy().view(kind)
+            )
         return held[:size]
 
     def _coarse_products(

@@ -11,7 +11,6 @@ from fairfight.dictionaries.kernels.contract import (
     BETA1,
     BETA2,
     EPS,
-    Block,
     Codes,
     Entries,
     Gradients,
@@ -23,6 +22,8 @@ from fairfight.dictionaries.kernels.contract import (
 from fairfight.dictionaries.weights import project
 
 CHUNK_TOKENS = 1024
+_DENSE_SHARE = 1 / 32
+"""Share of members from which on dense products are faster than sparse ones."""
 
 
 class PlainKernels:
@@ -34,10 +35,14 @@ class PlainKernels:
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         k: int,
+        *,
+        any_sign: bool = False,
     ) -> Codes:
-        """Give the k largest positive pre-activations of each token."""
+        """Give the k largest pre-activations of each token."""
         found = [project(part, W_enc, b_enc).topk(k, dim=1, sorted=False) for part in x.split(CHUNK_TOKENS)]
-        values = torch.cat([part.values for part in found]).relu_()
+        values = torch.cat([part.values for part in found])
+        if not any_sign:
+            values.relu_()
         latents = torch.cat([part.indices for part in found])
         starts = torch.arange(0, len(x) * k + 1, k, device=x.device)
         tokens = torch.arange(len(x), device=x.device).repeat_interleave(k)
@@ -62,11 +67,6 @@ class PlainKernels:
         tokens, latents = torch.cat(places).T
         starts = F.pad(tokens.bincount(minlength=len(x)).cumsum(0), (1, 0))
         return Codes(starts, latents.contiguous(), tokens.contiguous(), torch.cat(values))
-
-    def keep_top_k(self, matrix: Float[Tensor, "token latent"], k: int) -> None:
-        """Set to zero, in place, all but the k largest entries of each row."""
-        values, chosen = matrix.topk(k, dim=1, sorted=False)
-        matrix.zero_().scatter_(1, chosen, values)
 
     def reconstruct(
         self,
@@ -96,7 +96,6 @@ class PlainKernels:
         pull: Float[Tensor, "level_token d_model"],
         W_dec: Float[Tensor, "latent d_model"],
         entries: Entries,
-        block: Block | None,
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
@@ -109,11 +108,6 @@ class PlainKernels:
         db_enc = torch.zeros(len(W_dec), dtype=x.dtype, device=x.device).index_add_(0, latents.long(), pushes)
         is_touched = torch.zeros(len(W_dec), dtype=torch.bool, device=x.device)
         is_touched[latents[is_felt].long()] = True
-        if block is not None:
-            dW_enc[block.latents] += block.W_enc
-            dW_dec[block.latents] += block.W_dec
-            db_enc[block.latents] += block.b_enc
-            is_touched[block.latents] = True
         if along is not None:
             dW_dec += along.unsqueeze(1) * W_dec
             is_touched |= along != 0
@@ -166,13 +160,20 @@ def _sum_by(
     weights: Float[Tensor, " entry"],
     vectors: Float[Tensor, "member d_model"],
 ) -> Float[Tensor, "owner d_model"]:
-    """Give for each owner the weighted sum of its members' vectors, in the order of the entries."""
-    order = owners.argsort(stable=True)
+    """Give for each owner the weighted sum of its members' vectors."""
     counts = owners.bincount(minlength=count)
-    starts = counts.cumsum(0) - counts
-    return F.embedding_bag(
-        members.long()[order], vectors, starts, per_sample_weights=weights[order], mode="sum", include_last_offset=False
+    many = (counts > _DENSE_SHARE * len(vectors)).nonzero().flatten()
+    slots = torch.full_like(counts, -1).index_copy_(0, many, torch.arange(len(many), device=many.device))[owners.long()]
+    few, rest = (slots < 0).nonzero().flatten(), (slots >= 0).nonzero().flatten()
+    order = few[owners[few].argsort(stable=True)]
+    counts[many] = 0
+    sums = F.embedding_bag(
+        members.long()[order], vectors, counts.cumsum(0) - counts, per_sample_weights=weights[order], mode="sum"
     )
+    dense = torch.zeros(len(many) * len(vectors), dtype=weights.dtype, device=weights.device)
+    dense.index_add_(0, slots[rest] * len(vectors) + members[rest], weights[rest])
+    sums[many] = dense.view(len(many), len(vectors)) @ vectors
+    return sums
 
 
 def _inner_products(
@@ -181,6 +182,8 @@ def _inner_products(
     atoms: Float[Tensor, "latent d_model"],
     latents: Int[Tensor, " entry"],
 ) -> Float[Tensor, " entry"]:
+    if len(rows) > _DENSE_SHARE * len(vectors) * len(atoms):
+        return (vectors @ atoms.T)[rows.long(), latents.long()]
     parts = zip(rows.long().split(65_536), latents.long().split(65_536), strict=True)
     return (
         torch.cat([(vectors[row] * atoms[latent]).sum(dim=1) for row, latent in parts]) if len(rows) else vectors[:0, 0]

@@ -1,0 +1,1 @@
+"""The sparse training step, compiled for the processor by Numba."""
