@@ -237,10 +237,12 @@ CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
 
 @cache
 def _tokens() -> TokenSource:
+    """Give tokens with everything that a recipe may need besides."""
     chance = torch.Generator().manual_seed(7)
     planted = torch.nn.functional.normalize(torch.randn(40, 24, generator=chance), dim=1)
     codes = torch.relu(torch.randn(3000, 40, generator=chance) - 1.2)
-    return TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
+    tokens = TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
+    return dataclasses.replace(tokens, has_random_weights=True)
 
 
 def _trained(name: str, folder: Path, *, seed: int) -> Trained:

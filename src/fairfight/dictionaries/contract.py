@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fairfight.dictionaries.tokens import TokenSource
+from fairfight.dictionaries.tokens import Needs, TokenSource
 from fairfight.errors import DamagedFileError, WidthMismatchError
 
-__all__ = ["Card", "Dictionary", "Fit", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
+__all__ = ["Card", "Dictionary", "Fit", "Needs", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
 
 
 TRAINING_VERSION = 2
@@ -151,7 +151,10 @@ class Fit(NamedTuple):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary."""
+    """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary.
+
+    A recipe that asks for more than the tokens of its site says so by a method `needs(self, site) -> Needs`.
+    """
 
     is_seeded: ClassVar[bool]
     """False where every seed gives the same dictionary."""

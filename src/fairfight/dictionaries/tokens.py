@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 3 * 2**29
 """How much memory the held tokens may take unless the caller says otherwise: 1.5 GiB."""
+
+
+class Needs(NamedTuple):
+    """What a recipe asks for besides the tokens of its site: by default nothing."""
+
+    random_weights: bool = False
+    """Its tokens are those of the model with random weights, in training and in use."""
+
+
+def needs_of(recipe: Any, site: str) -> Needs:
+    """Give what a recipe's own `needs(site)` says, or nothing where it has no such method."""
+    return recipe.needs(site) if hasattr(recipe, "needs") else Needs()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +49,8 @@ class TokenSource:
     """Tokens of the same texts that did not fit into memory."""
     harvest_flops: int = 0
     """Operations of the model passes that gave the tokens, up to the site."""
+    has_random_weights: bool = False
+    """Whether the model that gave the tokens had random weights."""
 
     def __post_init__(self) -> None:
         if not len(self.values):

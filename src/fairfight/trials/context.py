@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from fairfight.contests.split import Split, split
 from fairfight.contests.views import Subject
 from fairfight.dictionaries.contract import TRAINING_VERSION
 from fairfight.dictionaries.pooled import PooledCodes, open_pooled
+from fairfight.dictionaries.tokens import Needs, needs_of
+from fairfight.models.load import RANDOM
 from fairfight.records import content_hash
 from fairfight.study import Study
 
@@ -41,6 +43,8 @@ class Setup:
     stores: Mapping[str, Path]
     """Activation store by site."""
     cache: Path
+    random_stores: Mapping[str, Path] = field(default_factory=dict)
+    """Activation store by site of the model with random weights, where a dictionary needs it."""
 
     @property
     def inputs(self) -> str:
@@ -49,7 +53,8 @@ class Setup:
         return content_hash(
             {
                 "collection": self.collection.hash,
-                "activations": {site: folder.name for site, folder in self.stores.items()},
+                "activations": {site: folder.name for site, folder in self.stores.items()}
+                | {RANDOM + site: folder.name for site, folder in self.random_stores.items()},
                 "corpus": self.corpus_hash,
                 "dictionaries": {name: self.makes(name) for name in self.study.dictionaries},
                 "methods": {name: registry.fingerprint("methods", name) for name in methods},
@@ -64,10 +69,9 @@ class Setup:
     def makes(self, dictionary: str) -> dict[str, Any]:
         """Give all that decides, with seed, site and texts, what a dictionary of the study becomes."""
         section = self.study.dictionaries[dictionary]
-        recipe = registry.load("kinds", section.kind)(**section.recipe)
         return {
             "kind": section.kind,
-            "recipe": asdict(recipe),
+            "recipe": asdict(_recipe(self.study, dictionary)),
             "code": registry.fingerprint("kinds", section.kind) or TRAINING_VERSION,
         }
 
@@ -81,6 +85,7 @@ class Context:
         self.activations: dict[str, Activations] = {
             s: open_activations(f, verify=False) for s, f in setup.stores.items()
         }
+        self._random_activations = {s: open_activations(f, verify=False) for s, f in setup.random_stores.items()}
         self._splits: dict[int, Split] = {}
 
     def split(self, seed: int) -> Split:
@@ -95,6 +100,17 @@ class Context:
             )
         return self._splits[seed]
 
+    def needs(self, job: Job) -> Needs:
+        """Give what a dictionary's recipe asks for besides the tokens of its site."""
+        return needs_of(_recipe(self.study, job.dictionary), job.site)
+
+    def read_by(self, job: Job) -> Activations:
+        """Give the activations that a dictionary is trained on and then encodes.
+
+        Rows are the same in the store of the random model: their order hangs on texts and tokenizer alone.
+        """
+        return (self._random_activations if self.needs(job).random_weights else self.activations)[job.site]
+
     def corpus_rows(self, site: str) -> Int[np.ndarray, " example"]:
         """Give the rows of the dictionary-training texts at a site."""
         return np.unique(self.activations[site].rows(self.setup.corpus))
@@ -108,7 +124,7 @@ class Context:
         content = {
             **self.setup.makes(job.dictionary),
             "seed": job.seed,
-            "activations": self.activations[job.site].key,
+            "activations": self.read_by(job).key,
             "corpus": self.setup.corpus_hash,
             "examples": self.setup.collection.hash,
         }
@@ -128,6 +144,11 @@ class Context:
             dictionaries=pooled,
             max_tokens=self.study.activations.max_tokens,
         )
+
+
+def _recipe(study: Study, dictionary: str) -> Any:
+    section = study.dictionaries[dictionary]
+    return registry.load("kinds", section.kind)(**section.recipe)
 
 
 @cache

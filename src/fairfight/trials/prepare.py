@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fairfight import registry
-from fairfight.activations.harvest import harvest
+from fairfight.activations.harvest import Progress, harvest
 from fairfight.contests.examples import DEVELOPMENT, Collection, admit
 from fairfight.dictionaries.contract import Card, Recipe, TokenSource
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.pooled import is_pooled, pool_codes
+from fairfight.dictionaries.tokens import needs_of
 from fairfight.dictionaries.train import train
 from fairfight.errors import PluginError
-from fairfight.models.load import Model
+from fairfight.models.load import RANDOM, Model
+from fairfight.models.load import load as load_model
 from fairfight.study import Study
 from fairfight.trials.context import Context, Job, Setup
 from fairfight.trials.plugins import check_parts, made
@@ -73,29 +76,39 @@ def set_up(
     model: Model,
     collection: Collection,
     corpus: tuple[str, ...],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> Setup:
     """Harvest every text at every site, or find that it was done."""
     cache = cache_folder()
     texts = tuple(dict.fromkeys([*(example.text for example in collection.examples), *corpus]))
     sites = study.activations.sites
-    stores = harvest(
-        model,
-        texts,
-        sites,
-        cache / "activations",
-        max_tokens=study.activations.max_tokens,
-        dtype=study.activations.dtype,
-        compute_dtype=study.activations.compute_dtype,
-        progress=progress,
-    )
-    return Setup(study, collection, corpus, {site: store.folder for site, store in stores.items()}, cache)
+    needs = {site: [needs_of(recipe_of(study, name), site) for name in study.dictionaries] for site in sites}
+    random_sites = [site for site in sites if any(need.random_weights for need in needs[site])]
+
+    def stores(model: Model, sites: Sequence[str], progress: Progress | None) -> dict[str, Path]:
+        found = harvest(
+            model,
+            texts,
+            sites,
+            cache / "activations",
+            max_tokens=study.activations.max_tokens,
+            dtype=study.activations.dtype,
+            compute_dtype=study.activations.compute_dtype,
+            progress=progress,
+        )
+        return {site: store.folder for site, store in found.items()}
+
+    own = stores(model, sites, progress)
+    if not random_sites:
+        return Setup(study, collection, corpus, own, cache)
+    random_model = load_model(RANDOM + model.name, allow_remote_code=study.model.allow_remote_code)
+    return Setup(study, collection, corpus, own, cache, stores(random_model, random_sites, None))
 
 
 def prepare(context: Context, job: Job) -> Card:
     """Train a dictionary and pool its codes, or find that it was done; give its card."""
     folder = context.folder(job)
-    activations = context.activations[job.site]
+    activations = context.read_by(job)
     if not (folder / "card.json").is_file():
         _train(context, job, folder)
     loaded = load(folder)
@@ -108,9 +121,9 @@ def prepare(context: Context, job: Job) -> Card:
 def _train(context: Context, job: Job, folder: Path) -> None:
     trained = train(
         recipe_of(context.study, job.dictionary),
-        _tokens(context, job.site),
+        _tokens(context, job),
         job.seed,
-        model=context.study.model.name,
+        model=RANDOM * context.needs(job).random_weights + context.study.model.name,
     )
     save(trained.dictionary, trained.card, folder)
 
@@ -119,12 +132,12 @@ _HELD: dict[str, TokenSource] = {}
 """The last site's training tokens: jobs come site by site, and reading them again would cost more than keeping them."""
 
 
-def _tokens(context: Context, site: str) -> TokenSource:
-    key = context.activations[site].key
-    if key not in _HELD:
+def _tokens(context: Context, job: Job) -> TokenSource:
+    activations = context.read_by(job)
+    if activations.key not in _HELD:
         _HELD.clear()
-        _HELD[key] = TokenSource.from_activations(context.activations[site], context.corpus_rows(site))
-    return _HELD[key]
+        _HELD[activations.key] = TokenSource.from_activations(activations, context.corpus_rows(job.site))
+    return replace(_HELD[activations.key], has_random_weights=context.needs(job).random_weights)
 
 
 def forget_tokens() -> None:
