@@ -32,6 +32,7 @@ from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load as load_dictionary
 from fairfight.dictionaries.formats import save
 from fairfight.dictionaries.pooled import open_pooled, pool_codes
+from fairfight.dictionaries.tokens import Attribute
 from fairfight.dictionaries.train import Trained, train
 from fairfight.errors import WidthMismatchError
 from fairfight.meter import Meter
@@ -242,7 +243,9 @@ def _tokens() -> TokenSource:
     planted = torch.nn.functional.normalize(torch.randn(40, 24, generator=chance), dim=1)
     codes = torch.relu(torch.randn(3000, 40, generator=chance) - 1.2)
     tokens = TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
-    return dataclasses.replace(tokens, has_random_weights=True)
+    speaks = Attribute(("no", "yes"), (codes[:, 0] > 0).long())
+    loudest = Attribute(tuple(map(str, range(5))), codes[:, 1:6].argmax(dim=1))
+    return dataclasses.replace(tokens, has_random_weights=True, attributes={"label": speaks, "loudest": loudest})
 
 
 def _trained(name: str, folder: Path, *, seed: int) -> Trained:

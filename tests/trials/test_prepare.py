@@ -1,5 +1,7 @@
 """What a dictionary of each kind is trained on and encodes, from harvest to pooled codes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from fairfight.dictionaries.formats import load
 from fairfight.dictionaries.pooled import open_pooled
 from fairfight.models.load import load as load_model
 from fairfight.study import study_from
-from fairfight.trials.context import Context, Job
+from fairfight.trials.context import Context, Job, jobs
 from fairfight.trials.prepare import forget_tokens, prepare, set_up
 
 SITE = "resid_post.1"
@@ -44,7 +46,7 @@ def context(tmp_path, monkeypatch):
     monkeypatch.setenv("FAIRFIGHT_CACHE", str(tmp_path))
     forget_tokens()
 
-    def opened(**recipes: dict) -> Context:
+    def opened(found: Collection | None = None, **recipes: dict) -> Context:
         raw = {
             "name": "s",
             "task": {"name": "t"},
@@ -52,9 +54,9 @@ def context(tmp_path, monkeypatch):
             "dictionaries": {
                 kind: {"kind": kind, "role": "control", "recipe": recipe} for kind, recipe in recipes.items()
             },
-            "trials": {"seeds": 2},
+            "trials": {"seeds": 2, "dictionary_seeds": 3},
         }
-        found = collection()
+        found = found or collection()
         texts = tuple(example.text for example in found.examples if example.set == DEVELOPMENT)
         return Context(set_up(study_from(raw), load_model(), found, texts, None))
 
@@ -95,3 +97,31 @@ def test_a_study_without_a_random_model_keeps_its_keys(context):
     job = Job("topk", SITE, 0)
     assert with_it.folder(job) == without.folder(job)
     assert not without.setup.random_stores
+
+
+def test_a_dictionary_of_labels_sees_those_of_its_splits_training_examples_alone(context):
+    opened, job = context(supervised={}), Job("supervised", SITE, 1)
+    prepare(opened, job)
+    seen = {example.id for example in opened.split(1).train}
+    flipped = [e if e.id in seen else replace(e, label=1 - e.label, tags={}) for e in collection().examples]
+    other = context(Collection(tuple(flipped), ("test",)), supervised={})
+    assert {example.id for example in other.split(1).train} == seen
+    prepare(other, job)
+    folders = [each.folder(job) for each in (opened, other)]
+    assert folders[0] != folders[1]
+    first, second = (load(folder).dictionary for folder in folders)
+    assert first.names == ("jailbreak=none", "jailbreak=uncle", "label=0", "label=1")
+    assert torch.equal(first.atoms, second.atoms)
+    assert torch.equal(first.mean, second.mean)
+
+
+def test_a_trial_looks_through_the_dictionary_of_its_own_split(context):
+    opened = context(supervised={}, topk=SMALL)
+    wanted = jobs(opened.study, range(1), {"supervised": (SITE,)})
+    wanted += jobs(opened.study, range(1, 3), {"supervised": (SITE,)})
+    assert wanted == [Job("supervised", SITE, seed) for seed in (0, 1, 2)]
+    for job in wanted:
+        prepare(opened, job)
+        assert opened.subject("supervised", 0, job.seed).dictionaries[SITE].folder == opened.folder(job)
+    prepare(opened, Job("topk", SITE, 0))
+    assert len({opened.subject("topk", 0, seed).dictionaries[SITE].folder for seed in (0, 1, 2)}) == 1

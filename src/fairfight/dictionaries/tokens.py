@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,11 +26,28 @@ class Needs(NamedTuple):
 
     random_weights: bool = False
     """Its tokens are those of the model with random weights, in training and in use."""
+    labels: bool = False
+    """Label and tags of each token's text. It is then trained for each split seed anew, on that split's training
+    examples, whose labels every method has too; so no label of a validation, calibration or test example reaches it."""
 
 
 def needs_of(recipe: Any, site: str) -> Needs:
     """Give what a recipe's own `needs(site)` says, or nothing where it has no such method."""
     return recipe.needs(site) if hasattr(recipe, "needs") else Needs()
+
+
+class Attribute(NamedTuple):
+    """Something that texts differ in: its values, and which of them each token's text has."""
+
+    values: tuple[str, ...]
+    of_token: Int[Tensor, " token"]
+    """Positions in `values`."""
+
+    @classmethod
+    def of_texts(cls, values: Sequence[str], token_counts: Int[np.ndarray, " example"]) -> Attribute:
+        """Give the attribute of texts with these values, each of so many tokens."""
+        distinct, positions = np.unique(np.asarray(values), return_inverse=True)
+        return cls(tuple(distinct.tolist()), torch.from_numpy(np.repeat(positions, token_counts)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +68,8 @@ class TokenSource:
     """Operations of the model passes that gave the tokens, up to the site."""
     has_random_weights: bool = False
     """Whether the model that gave the tokens had random weights."""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    """Label and tags of the tokens' texts by name; nothing where a recipe may not see them."""
 
     def __post_init__(self) -> None:
         if not len(self.values):
@@ -65,21 +84,31 @@ class TokenSource:
 
     @classmethod
     def from_activations(
-        cls, activations: Activations, rows: Int[np.ndarray, " example"], *, memory_bytes: int = MEMORY_BYTES
+        cls,
+        activations: Activations,
+        rows: Int[np.ndarray, " example"],
+        *,
+        attributes: Mapping[str, Sequence[str]] | None = None,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> TokenSource:
-        """Give the tokens of the texts in `rows`.
+        """Give the tokens of the texts in `rows`; `attributes` are values of each of these texts, by name.
 
         Where they would take more than `memory_bytes`, a random part of the texts is held that does not; the choice
         hangs on the activations alone, so every recipe and seed trains on the same part. What was left out is counted.
         """
         rows = np.asarray(rows)
-        kept = rows[
-            _fitting(activations.token_counts[rows], memory_bytes // (4 * activations.d_model), activations.key)
-        ]
-        left_out = int(activations.token_counts[rows].sum() - activations.token_counts[kept].sum())
-        values = activations.tokens(kept).values.float().contiguous()
+        limit = memory_bytes // (4 * activations.d_model)
+        fitting = _fitting(activations.token_counts[rows], limit, activations.key)
+        kept = rows[fitting]
+        counts = activations.token_counts[kept]
+        spread = {
+            name: Attribute.of_texts([values[text] for text in fitting.tolist()], counts)
+            for name, values in (attributes or {}).items()
+        }
+        left_out = int(activations.token_counts[rows].sum() - counts.sum())
+        held = activations.tokens(kept).values.float().contiguous()
         harvest_flops = int(activations.flops(activations.lengths[kept]).sum())
-        return cls(values, str(activations.site), activations.key, left_out, harvest_flops)
+        return cls(held, str(activations.site), activations.key, left_out, harvest_flops, attributes=spread)
 
     @property
     def d_model(self) -> int:

@@ -30,6 +30,7 @@ class Job(NamedTuple):
     dictionary: str
     site: str
     seed: int
+    """Of the dictionary; of the split, where the dictionary is trained on the labels of its training examples."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,22 @@ class Context:
             "corpus": self.setup.corpus_hash,
             "examples": self.setup.collection.hash,
         }
+        if self.needs(job).labels:
+            content["train"] = [example.id for example in self.split(job.seed).train]
         return self.setup.cache / "dictionaries" / f"{content['kind']}-{content_hash(content)[:24]}"
 
-    def subject(self, dictionary: str | None, seed: int | None) -> Subject:
-        """Give what a trial looks at; dictionaries that are not prepared yet are left out."""
+    def subject(self, dictionary: str | None, seed: int | None, split_seed: int) -> Subject:
+        """Give what a trial looks at; dictionaries that are not prepared yet are left out.
+
+        `seed` is the dictionary's; one that is trained on labels is that of the split, whatever `seed` says.
+        """
         pooled: dict[str, PooledCodes] = {}
         for site in self.activations:
-            if dictionary is not None and (folder := self.folder(Job(dictionary, site, seed or 0))).is_dir():
+            if dictionary is None:
+                continue
+            job = Job(dictionary, site, seed or 0)
+            job = job._replace(seed=split_seed) if self.needs(job).labels else job
+            if (folder := self.folder(job)).is_dir():
                 pooled[site] = _opened(folder)
         return Subject(
             model_name=self.study.model.name,
@@ -157,10 +167,20 @@ def _opened(folder: Path) -> PooledCodes:
 
 
 def jobs(study: Study, seeds: range, sites: Mapping[str, tuple[str, ...]]) -> list[Job]:
-    """Give the dictionaries to prepare: for each of the study, at its sites, with each seed that makes a difference."""
+    """Give the dictionaries to prepare: for each of the study, at its sites, with each seed that makes a difference.
+
+    With seed 0 those to tune on, else those of the scored trials.
+    """
     return [
         Job(name, site, seed)
-        for name, section in study.dictionaries.items()
+        for name in study.dictionaries
         for site in sites.get(name, ())
-        for seed in (seeds if registry.load("kinds", section.kind).is_seeded else range(0, 1 if 0 in seeds else 0))
+        for seed in _seeds(study, name, site, seeds)
     ]
+
+
+def _seeds(study: Study, dictionary: str, site: str, seeds: range) -> range:
+    recipe = _recipe(study, dictionary)
+    if needs_of(recipe, site).labels:
+        return range(1) if 0 in seeds else range(1, study.trials.seeds + 1)
+    return seeds if recipe.is_seeded else range(1 if 0 in seeds else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fairfight import registry
 from fairfight.contests.examples import DEVELOPMENT, Collection
 from fairfight.models.load import Model
 from fairfight.records import Contender
 from fairfight.study import Study
 from fairfight.trials import plan
+from fairfight.trials.context import jobs
 from fairfight.trials.prepare import recipe_of
 
 _SECONDS_A_THOUSAND_EXAMPLES = {"dictionary": 0.08, "probing": 0.1, "text-only": 0.06, "floor": 0.03, "finetuning": 0.5}
@@ -81,12 +82,10 @@ def _pass_seconds(model: Model, tokens: float) -> float:
 
 
 def _dictionaries(study: Study) -> dict[str, int]:
-    """Give how many of each name are trained, at most: one a site and seed."""
-    return {
-        name: len(study.activations.sites)
-        * (study.trials.dictionary_seeds if registry.load("kinds", section.kind).is_seeded else 1)
-        for name, section in study.dictionaries.items()
-    }
+    """Give how many of each name are trained, at most: at every site."""
+    sites = dict.fromkeys(study.dictionaries, study.activations.sites)
+    stages = (range(1), range(1, study.trials.dictionary_seeds))
+    return Counter(job.dictionary for seeds in stages for job in jobs(study, seeds, sites))
 
 
 def _trials(study: Study, contender: Contender, tuning: int) -> int:

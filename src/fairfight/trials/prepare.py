@@ -10,7 +10,7 @@ from typing import Any
 
 from fairfight import registry
 from fairfight.activations.harvest import Progress, harvest
-from fairfight.contests.examples import DEVELOPMENT, Collection, admit
+from fairfight.contests.examples import DEVELOPMENT, Collection, Example, admit
 from fairfight.dictionaries.contract import Card, Recipe, TokenSource
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.pooled import is_pooled, pool_codes
@@ -133,11 +133,22 @@ _HELD: dict[str, TokenSource] = {}
 
 
 def _tokens(context: Context, job: Job) -> TokenSource:
-    activations = context.read_by(job)
+    activations, needs = context.read_by(job), context.needs(job)
+    if needs.labels:
+        train = context.split(job.seed).train
+        rows = activations.rows([example.text for example in train])
+        return TokenSource.from_activations(activations, rows, attributes=_attributes(train))
     if activations.key not in _HELD:
         _HELD.clear()
         _HELD[activations.key] = TokenSource.from_activations(activations, context.corpus_rows(job.site))
-    return replace(_HELD[activations.key], has_random_weights=context.needs(job).random_weights)
+    return replace(_HELD[activations.key], has_random_weights=needs.random_weights)
+
+
+def _attributes(examples: Sequence[Example]) -> dict[str, list[str]]:
+    """Give label and tags of each example, a tag that it lacks as "none"."""
+    tags = sorted({tag for example in examples for tag in example.tags})
+    labels = [str(example.label) for example in examples]
+    return {**{tag: [example.tags.get(tag, "none") for example in examples] for tag in tags}, "label": labels}
 
 
 def forget_tokens() -> None:
