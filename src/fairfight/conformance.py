@@ -180,8 +180,10 @@ def kind_makes_a_dictionary(name: str, folder: Path) -> None:
     codes = dictionary.encode(x)
     assert dictionary.kind == name, f"{name} makes a dictionary that calls itself '{dictionary.kind}'"
     assert codes.shape == (64, dictionary.latents), f"{name} gives codes of shape {tuple(codes.shape)}"
-    assert dictionary.decode(codes).shape == x.shape, f"{name} does not decode to d_model"
-    assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_model), f"{name} has atoms of another shape"
+    assert dictionary.decode(codes).shape == (64, dictionary.d_out), f"{name} does not decode to d_out"
+    assert dictionary.rebuild(x, codes).shape == (64, dictionary.d_out), f"{name} does not rebuild to d_out"
+    assert dictionary.is_transcoder or dictionary.d_out == x.shape[1], f"{name} gives tokens of another width"
+    assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_out), f"{name} has atoms of another shape"
     assert dictionary.is_signed or (codes >= 0).all(), f"{name} gives negative codes and says is_signed = False"
     is_identity = codes.shape == x.shape and torch.equal(codes, x)
     assert dictionary.encode_flops_per_token > 0 or is_identity, f"{name} encodes for nothing"
@@ -245,7 +247,10 @@ def _tokens() -> TokenSource:
     tokens = TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
     speaks = Attribute(("no", "yes"), (codes[:, 0] > 0).long())
     loudest = Attribute(tuple(map(str, range(5))), codes[:, 1:6].argmax(dim=1))
-    return dataclasses.replace(tokens, has_random_weights=True, attributes={"label": speaks, "loudest": loudest})
+    others = torch.randn(40, 24, generator=chance)
+    return dataclasses.replace(
+        tokens, has_random_weights=True, attributes={"label": speaks, "loudest": loudest}, target=codes @ others
+    )
 
 
 def _trained(name: str, folder: Path, *, seed: int) -> Trained:

@@ -9,8 +9,11 @@ import torch
 from fairfight.activations.pool import pool
 from fairfight.activations.shards import TokenBatch
 from fairfight.contests.examples import DEVELOPMENT, Collection, Example
+from fairfight.dictionaries.check import Expected, check_loaded
+from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load
 from fairfight.dictionaries.pooled import open_pooled
+from fairfight.errors import InputError
 from fairfight.models.load import load as load_model
 from fairfight.study import study_from
 from fairfight.trials.context import Context, Job, jobs
@@ -125,3 +128,20 @@ def test_a_trial_looks_through_the_dictionary_of_its_own_split(context):
         assert opened.subject("supervised", 0, job.seed).dictionaries[SITE].folder == opened.folder(job)
     prepare(opened, Job("topk", SITE, 0))
     assert len({opened.subject("topk", 0, seed).dictionaries[SITE].folder for seed in (0, 1, 2)}) == 1
+
+
+@pytest.mark.parametrize("kind", ["transcoder", "skip_transcoder"])
+def test_a_transcoder_predicts_another_site_from_the_one_that_methods_look_at(kind, context):
+    opened, job = context(**{kind: SMALL}), Job(kind, SITE, 0)
+    card = prepare(opened, job)
+    assert card.site == SITE
+    rows = opened.corpus_rows(SITE)
+    inputs, outputs = (opened.activations[site].tokens(rows) for site in (SITE, "mlp_out.1"))
+    dictionary = load(opened.folder(job)).dictionary
+    predicted = dictionary.rebuild(inputs.values, dictionary.encode(inputs.values))
+    error = (predicted - outputs.values).square().sum() / (outputs.values - outputs.values.mean(dim=0)).square().sum()
+    assert card.fvu == pytest.approx(error.item(), rel=1e-4)
+    pooled = np.asarray(open_pooled(opened.folder(job)).reconstruction("mean"))[rows]
+    np.testing.assert_allclose(pooled, pool(TokenBatch(predicted, inputs.offsets), "mean"), rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="is a transcoder"):
+        check_loaded(dictionary, TokenSource.from_activations(opened.activations[SITE], rows), Expected())

@@ -19,7 +19,7 @@ from fairfight.dictionaries.trainer import Revival, Rule, SaeState
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
 
-_CALIBRATION_TOKENS = 65_536
+CALIBRATION_TOKENS = 65_536
 
 
 class Sae(Dictionary):
@@ -198,7 +198,7 @@ class SaeRecipe(ABC):
         Raises:
             NonFiniteError: the loss or a weight became NaN or infinite.
         """
-        sample = tokens.sample(_CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
+        sample = tokens.sample(CALIBRATION_TOKENS, torch_stream("calibration", tokens.key))
         source = Mixing.of_tensor(tokens.values, tokens.key)
         return self.fitted(fit([self.job(seed)], source, scaling_of(sample), self.plan())[0])
 

@@ -29,6 +29,8 @@ class Needs(NamedTuple):
     labels: bool = False
     """Label and tags of each token's text. It is then trained for each split seed anew, on that split's training
     examples, whose labels every method has too; so no label of a validation, calibration or test example reaches it."""
+    target: str = ""
+    """The site at which the same tokens are what its dictionary has to give: a transcoder's output."""
 
 
 def needs_of(recipe: Any, site: str) -> Needs:
@@ -70,6 +72,8 @@ class TokenSource:
     """Whether the model that gave the tokens had random weights."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     """Label and tags of the tokens' texts by name; nothing where a recipe may not see them."""
+    target: Float[Tensor, "token d_out"] | None = None
+    """The same tokens at the site that a transcoder predicts; None where they were not asked for."""
 
     def __post_init__(self) -> None:
         if not len(self.values):
@@ -89,26 +93,40 @@ class TokenSource:
         rows: Int[np.ndarray, " example"],
         *,
         attributes: Mapping[str, Sequence[str]] | None = None,
+        target: Activations | None = None,
         memory_bytes: int = MEMORY_BYTES,
     ) -> TokenSource:
-        """Give the tokens of the texts in `rows`; `attributes` are values of each of these texts, by name.
+        """Give the tokens of the texts in `rows`.
+
+        `attributes` are values of each of these texts, by name; `target` is the store of the same texts at the site that
+        a transcoder predicts.
 
         Where they would take more than `memory_bytes`, a random part of the texts is held that does not; the choice
         hangs on the activations alone, so every recipe and seed trains on the same part. What was left out is counted.
         """
         rows = np.asarray(rows)
-        limit = memory_bytes // (4 * activations.d_model)
+        stores = [activations] if target is None else [activations, target]
+        limit = memory_bytes // (4 * sum(store.d_model for store in stores))
         fitting = _fitting(activations.token_counts[rows], limit, activations.key)
         kept = rows[fitting]
         counts = activations.token_counts[kept]
         spread = {
-            name: Attribute.of_texts([values[text] for text in fitting.tolist()], counts)
+            name: Attribute.of_texts([values[int(text)] for text in fitting], counts)
             for name, values in (attributes or {}).items()
         }
         left_out = int(activations.token_counts[rows].sum() - counts.sum())
-        held = activations.tokens(kept).values.float().contiguous()
-        harvest_flops = int(activations.flops(activations.lengths[kept]).sum())
-        return cls(held, str(activations.site), activations.key, left_out, harvest_flops, attributes=spread)
+        held = [store.tokens(kept).values.float().contiguous() for store in stores]
+        # One pass up to the deeper site gives both.
+        harvest_flops = max(int(store.flops(store.lengths[kept]).sum()) for store in stores)
+        return cls(
+            held[0],
+            str(activations.site),
+            activations.key,
+            left_out,
+            harvest_flops,
+            attributes=spread,
+            target=None if target is None else held[1],
+        )
 
     @property
     def d_model(self) -> int:
@@ -122,7 +140,14 @@ class TokenSource:
 
     def sample(self, tokens: int, stream: torch.Generator) -> Float[Tensor, "token d_model"]:
         """Give that many different tokens in random order, or all of them where there are fewer."""
-        return self.values[torch.randperm(self.token_count, generator=stream)[:tokens]]
+        return self.sample_pairs(tokens, stream)[0]
+
+    def sample_pairs(
+        self, tokens: int, stream: torch.Generator
+    ) -> tuple[Float[Tensor, "token d_model"], Float[Tensor, "token d_out"]]:
+        """Give the tokens that `sample` gives, and each at the target's site, or itself where there is no target."""
+        chosen = torch.randperm(self.token_count, generator=stream)[:tokens]
+        return self.values[chosen], (self.values if self.target is None else self.target)[chosen]
 
     def batches(self, batch: int, steps: int, stream: torch.Generator) -> Iterator[Float[Tensor, "token d_model"]]:
         """Give `steps` full batches: every token once in random order, then all again in a new order, and so on."""

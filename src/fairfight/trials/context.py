@@ -42,7 +42,7 @@ class Setup:
     corpus: tuple[str, ...]
     """Texts that dictionaries are trained on: development and unlabelled ones, never a test text."""
     stores: Mapping[str, Path]
-    """Activation store by site."""
+    """Activation store by site: the study's sites, and those that a transcoder of the study predicts."""
     cache: Path
     random_stores: Mapping[str, Path] = field(default_factory=dict)
     """Activation store by site of the model with random weights, where a dictionary needs it."""
@@ -131,6 +131,8 @@ class Context:
         }
         if self.needs(job).labels:
             content["train"] = [example.id for example in self.split(job.seed).train]
+        if target := self.needs(job).target:
+            content["target"] = self.activations[target].key
         return self.setup.cache / "dictionaries" / f"{content['kind']}-{content_hash(content)[:24]}"
 
     def subject(self, dictionary: str | None, seed: int | None, split_seed: int) -> Subject:

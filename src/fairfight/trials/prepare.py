@@ -83,6 +83,7 @@ def set_up(
     texts = tuple(dict.fromkeys([*(example.text for example in collection.examples), *corpus]))
     sites = study.activations.sites
     needs = {site: [needs_of(recipe_of(study, name), site) for name in study.dictionaries] for site in sites}
+    targets = [need.target for site in sites for need in needs[site] if need.target]
     random_sites = [site for site in sites if any(need.random_weights for need in needs[site])]
 
     def stores(model: Model, sites: Sequence[str], progress: Progress | None) -> dict[str, Path]:
@@ -98,7 +99,7 @@ def set_up(
         )
         return {site: store.folder for site, store in found.items()}
 
-    own = stores(model, sites, progress)
+    own = stores(model, [*sites, *targets], progress)
     if not random_sites:
         return Setup(study, collection, corpus, own, cache)
     random_model = load_model(RANDOM + model.name, allow_remote_code=study.model.allow_remote_code)
@@ -138,10 +139,12 @@ def _tokens(context: Context, job: Job) -> TokenSource:
         train = context.split(job.seed).train
         rows = activations.rows([example.text for example in train])
         return TokenSource.from_activations(activations, rows, attributes=_attributes(train))
-    if activations.key not in _HELD:
+    target = context.activations[needs.target] if needs.target else None
+    key = activations.key + (target.key if target else "")
+    if key not in _HELD:
         _HELD.clear()
-        _HELD[activations.key] = TokenSource.from_activations(activations, context.corpus_rows(job.site))
-    return replace(_HELD[activations.key], has_random_weights=needs.random_weights)
+        _HELD[key] = TokenSource.from_activations(activations, context.corpus_rows(job.site), target=target)
+    return replace(_HELD[key], has_random_weights=needs.random_weights)
 
 
 def _attributes(examples: Sequence[Example]) -> dict[str, list[str]]:
