@@ -6,6 +6,7 @@ difference of the loss and of every parameter over the steps, and fails where on
 
 from __future__ import annotations
 
+import itertools
 import sys
 import warnings
 
@@ -28,8 +29,17 @@ from sae_lens import (  # noqa: E402
     TopKTrainingSAEConfig,
 )
 from sae_lens.saes.sae import TrainStepInput  # noqa: E402
+from sae_lens.saes.topk_sae import TopK as LensTopK  # noqa: E402
+from sae_lens.saes.transcoder import (  # noqa: E402
+    SkipTranscoder,
+    SkipTranscoderConfig,
+    Transcoder,
+    TranscoderConfig,
+)
 
 from fairfight.dictionaries.fit import kernels_for  # noqa: E402
+from fairfight.dictionaries.kinds.skip_transcoder import SkipTranscoderDictionary  # noqa: E402
+from fairfight.dictionaries.kinds.transcoder import TranscoderDictionary  # noqa: E402
 from fairfight.dictionaries.rules import BatchTopKRule, GatedRule, JumpReLURule, ReLURule, TopKRule  # noqa: E402
 from fairfight.dictionaries.trainer import Revival, SaeState, SaeTrainer  # noqa: E402
 
@@ -88,7 +98,49 @@ def main() -> int:
             worst |= word == "PARTED"
             listed = ", ".join(f"{part} {value:.1e}" for part, value in differences.items())
             print(f"{back_end:6} {name:14} loss {loss:.1e} (relative); {listed}  {word}")
+    for back_end, has_skip in itertools.product(("numba", "torch"), (False, True)):
+        loss, forward = compare_transcoder(batches, back_end, has_skip=has_skip)
+        is_fine = loss <= LOSS_TOLERANCE and forward <= WEIGHT_TOLERANCE
+        worst |= not is_fine
+        name, word = "skip transcoder" if has_skip else "transcoder", "ok" if is_fine else "PARTED"
+        print(f"{back_end:6} {name:14} loss {loss:.1e} (relative); forward {forward:.1e}  {word}")
     return int(worst)
+
+
+def compare_transcoder(batches: list[torch.Tensor], back_end: str, *, has_skip: bool) -> tuple[float, float]:
+    """Give the largest difference of the loss over the steps, and of the forward pass of what came out of ours.
+
+    SAELens has no trainer for transcoders, so its module is trained here by autograd and Adam. It gets top-k in the place
+    of ReLU.
+    """
+    size = {"d_in": WIDTH, "d_sae": LATENTS, "d_out": WIDTH, "apply_b_dec_to_input": False}
+    theirs = SkipTranscoder(SkipTranscoderConfig(**size)) if has_skip else Transcoder(TranscoderConfig(**size))
+    theirs.activation_fn = LensTopK(K)
+    start = {name: value.detach().clone() for name, value in theirs.named_parameters()}
+    state = SaeState.start(
+        start["W_enc"].T.contiguous(), start["W_dec"], start["b_dec"], {"b_enc": start["b_enc"]}, start.get("W_skip")
+    )
+    kernels = kernels_for(LATENTS, WIDTH, back_end)
+    ours = SaeTrainer(state, TopKRule(K), kernels, unit_norm=False, is_transcoder=True)
+    adam = torch.optim.Adam(theirs.parameters(), lr=RATE, betas=(0.9, 0.999))
+    mixed = torch.randn(WIDTH, WIDTH) / WIDTH**0.5
+    loss_gap = 0.0
+    for x in batches:
+        y = (x @ mixed).relu()
+        loss = (theirs(x) - y).square().sum(dim=1).mean()
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        adam.step()
+        found = ours.step(torch.cat([x, y], dim=1), RATE)
+        loss_gap = max(loss_gap, abs(found.loss - loss.item()) / abs(loss.item()))
+    fields = (state.W_enc, state.vectors["b_enc"], state.W_dec, state.b_dec, K)
+    trained = SkipTranscoderDictionary(*fields, state.W_skip) if has_skip else TranscoderDictionary(*fields)
+    with torch.no_grad():
+        theirs.load_state_dict(trained.tensors())
+        x = batches[0]
+        forward = (trained.rebuild(x, trained.encode(x)) - theirs(x)).abs().max().item()
+    return loss_gap, forward
 
 
 def compare(

@@ -61,7 +61,7 @@ def main() -> int:
         for contender in field:
             own = configurations[contender.name]
             method = plan.make(contender.method, own[number % len(own)])
-            subject = context.subject(contender.dictionary, 0)
+            subject = context.subject(contender.dictionary, 0, 0)
             chance = stream("permuted fit", contender.name, number)
             scored = play(method, parts, subject, chance, is_sealed=False).scored
             scores[contender.name].append((scored.validation_auroc, float(np.mean(list(scored.test_auroc.values())))))

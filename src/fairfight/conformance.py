@@ -32,6 +32,7 @@ from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load as load_dictionary
 from fairfight.dictionaries.formats import save
 from fairfight.dictionaries.pooled import open_pooled, pool_codes
+from fairfight.dictionaries.tokens import Attribute
 from fairfight.dictionaries.train import Trained, train
 from fairfight.errors import WidthMismatchError
 from fairfight.meter import Meter
@@ -180,8 +181,10 @@ def kind_makes_a_dictionary(name: str, folder: Path) -> None:
     kinds = registry.places("kinds")
     assert dictionary.kind in kinds, f"{name} makes a dictionary of kind '{dictionary.kind}', which no file restores"
     assert codes.shape == (64, dictionary.latents), f"{name} gives codes of shape {tuple(codes.shape)}"
-    assert dictionary.decode(codes).shape == x.shape, f"{name} does not decode to d_model"
-    assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_model), f"{name} has atoms of another shape"
+    assert dictionary.decode(codes).shape == (64, dictionary.d_out), f"{name} does not decode to d_out"
+    assert dictionary.rebuild(x, codes).shape == (64, dictionary.d_out), f"{name} does not rebuild to d_out"
+    assert dictionary.is_transcoder or dictionary.d_out == x.shape[1], f"{name} gives tokens of another width"
+    assert dictionary.atoms.shape == (dictionary.latents, dictionary.d_out), f"{name} has atoms of another shape"
     assert dictionary.is_signed or (codes >= 0).all(), f"{name} gives negative codes and says is_signed = False"
     is_identity = codes.shape == x.shape and torch.equal(codes, x)
     assert dictionary.encode_flops_per_token > 0 or is_identity, f"{name} encodes for nothing"
@@ -238,10 +241,17 @@ CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
 
 @cache
 def _tokens() -> TokenSource:
+    """Give tokens with everything that a recipe may need besides."""
     chance = torch.Generator().manual_seed(7)
     planted = torch.nn.functional.normalize(torch.randn(40, 24, generator=chance), dim=1)
     codes = torch.relu(torch.randn(3000, 40, generator=chance) - 1.2)
-    return TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
+    tokens = TokenSource.from_tensor(codes @ planted + 0.05 * torch.randn(3000, 24, generator=chance))
+    speaks = Attribute(("no", "yes"), (codes[:, 0] > 0).long())
+    loudest = Attribute(tuple(map(str, range(5))), codes[:, 1:6].argmax(dim=1))
+    others = torch.randn(40, 24, generator=chance)
+    return dataclasses.replace(
+        tokens, has_random_weights=True, attributes={"label": speaks, "loudest": loudest}, target=codes @ others
+    )
 
 
 def _trained(name: str, folder: Path, *, seed: int) -> Trained:

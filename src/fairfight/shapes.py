@@ -6,6 +6,7 @@
 | token     | content tokens, all texts end to end (no padding, no BOS/CLS/SEP) |
 | batch     | texts of one model pass; beside it, `token` counts positions, padding too |
 | d_model   | width of a site                                                 |
+| d_out     | width of what a dictionary decodes to: d_model, but for a transcoder |
 | latent    | atoms of a dictionary                                           |
 | feature   | columns of a design matrix, whatever they stand for             |
 | cluster   | groups of examples that are resampled together                  |

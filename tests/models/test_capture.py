@@ -5,7 +5,7 @@ import torch
 
 from fairfight.errors import SiteError
 from fairfight.models.capture import FlopsPolynomial, forward_flops, read_sites
-from fairfight.models.sites import SUBLAYERS
+from fairfight.models.sites import SUBLAYERS, layer_list
 
 POST_NORM = ("bert", "electra", "roberta", "xlm-roberta")
 PRE_NORM = tuple(family for family in SUBLAYERS if family not in POST_NORM)
@@ -51,6 +51,21 @@ def test_in_bert_each_sublayer_is_added_and_then_normalised(family: str, tiny, t
     with torch.inference_mode():
         middle = layer.attention.output.LayerNorm(found["resid_pre.1"] + found["attn_out.1"])
         assert_same(layer.output.LayerNorm(middle + found["mlp_out.1"]), found["resid_post.1"], mask)
+
+
+@pytest.mark.parametrize("family", SUBLAYERS)
+def test_the_mlp_makes_its_output_of_what_is_read_at_its_input(family: str, tiny, tokens) -> None:
+    model = tiny(family)
+    found = read_sites(model, *tokens, ["mlp_in.1", "mlp_out.1"])
+    layer = layer_list(model.module)[1][1]
+    with torch.inference_mode():
+        if family in POST_NORM:
+            made = layer.output.dense(layer.intermediate(found["mlp_in.1"]))
+        else:
+            made = layer.mlp(found["mlp_in.1"])
+            if hasattr(layer, "post_feedforward_layernorm"):
+                made = layer.post_feedforward_layernorm(made)
+    assert_same(made, found["mlp_out.1"], tokens[1])
 
 
 def test_no_layer_below_the_deepest_site_is_run(tiny, tokens) -> None:

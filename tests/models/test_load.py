@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fairfight.errors import DamagedFileError, ModelError, UnsafeFileError
 from fairfight.models import load as loading
-from fairfight.models.load import DEFAULT_REVISION, DEFAULT_WEIGHTS_SHA256, Model, load
+from fairfight.models.load import DEFAULT, DEFAULT_REVISION, DEFAULT_WEIGHTS_SHA256, Model, load
 
 SOME_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -133,3 +133,26 @@ def test_offline_a_model_that_is_not_cached_is_refused_without_asking_the_networ
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
         load(f"some/model-that-is-not-here@{SOME_COMMIT}")
+
+
+def test_a_random_model_has_each_tensors_mean_and_deviation_and_nothing_of_its_values(default: Model) -> None:
+    drawn = load(f"random:{DEFAULT}")
+    for (name, own), parameter in zip(default.module.named_parameters(), drawn.module.parameters(), strict=True):
+        if own.numel() < 10_000:
+            continue
+        (deviation, mean), (own_deviation, own_mean) = torch.std_mean(parameter), torch.std_mean(own)
+        # Of n draws the mean lies within five standard errors, and the deviation within five of its own.
+        bound = 5 * own_deviation / own.numel() ** 0.5
+        assert abs(mean - own_mean) < bound, name
+        assert abs(deviation - own_deviation) < bound, name
+        alike = torch.corrcoef(torch.stack([parameter.flatten(), own.flatten()]))[0, 1]
+        assert abs(alike) < 5 / own.numel() ** 0.5, name
+
+
+def test_a_random_model_is_drawn_alike_every_time_and_goes_by_a_checksum_of_its_own(folder: Path) -> None:
+    own, first, second = (load(prefix + str(folder)) for prefix in ("", "random:", "random:"))
+    pairs = zip(first.module.parameters(), second.module.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert first.weights_sha256 == second.weights_sha256 != own.weights_sha256
+    assert first.tokenizer_sha256 == own.tokenizer_sha256
+    assert first.name == f"random:{folder}"

@@ -47,7 +47,8 @@ def test_a_name_that_is_no_site_is_refused_with_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["blocks.4.hook_resid_mid", "layers.2.input_layernorm", "resid_post.-1", "resid_post", ""]
+    "name",
+    ["blocks.4.hook_resid_mid", "blocks.4.hook_mlp_in", "layers.2.input_layernorm", "resid_post.-1", "resid_post", ""],
 )
 def test_places_that_are_no_site_are_refused(name: str) -> None:
     with pytest.raises(SiteError, match="A site is"):

@@ -120,6 +120,11 @@ def test_another_recipe_under_the_same_name_is_trained_anew(texts, cache, tmp_pa
         ({"dictionaries": {"a": TOPK | {"kind": "topkk"}}}, PluginError, "Did you mean 'topk'"),
         ({"dictionaries": {"a": TOPK | {"recipe": {"latent": 3}}}}, StudyError, "has no key 'latent'"),
         ({"dictionaries": {"a": TOPK | {"site": "resid_post.9"}}}, SiteError, "there is no 'resid_post.9'"),
+        (
+            {"dictionaries": {"a": {"kind": "transcoder", "site": "mlp_in.0"}}},
+            StudyError,
+            "more than the tokens of one",
+        ),
         ({"texts": {"files": ["nowhere.jsonl"]}}, DataError, "cannot be read"),
     ],
 )

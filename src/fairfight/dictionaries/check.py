@@ -116,10 +116,15 @@ def check_loaded(
 
     Raises:
         InputError: it is of another architecture or site than said, or its L0 or FVU is not the published one; with the
-            mistake that would explain it.
+            mistake that would explain it. Or it is a transcoder.
         WidthMismatchError: the site has another width than the dictionary.
         NonFiniteError: a weight, or what it gives, is NaN or infinite.
     """
+    if dictionary.is_transcoder:
+        raise InputError(
+            "The dictionary is a transcoder, which reads one site and gives another; a dictionary that gives back its own "
+            "site was expected. Look at the FVU of its card, which is against its output."
+        )
     check_read(dictionary, expected, site=tokens.site, d_model=tokens.d_model)
     x = tokens.sample(tolerance.tokens, seeds.torch_stream("check of a dictionary", tokens.key))
     measured = measure(dictionary, x)

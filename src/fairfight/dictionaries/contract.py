@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fairfight.dictionaries.tokens import TokenSource
+from fairfight.dictionaries.tokens import Needs, TokenSource
 from fairfight.errors import DamagedFileError, WidthMismatchError
 
-__all__ = ["Card", "Dictionary", "Fit", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
+__all__ = ["Card", "Dictionary", "Fit", "Needs", "Recipe", "TokenSource", "TrainingFlops", "take_tensors"]
 
 
 TRAINING_VERSION = 3
@@ -38,15 +38,22 @@ class Dictionary(ABC):
     """The word for it in `cfg.json`: SAELens's own where SAELens knows it, else the kind."""
     is_signed: ClassVar[bool]
     """Whether codes may be negative, so that pooling has to keep minima as well as maxima."""
+    is_transcoder: ClassVar[bool] = False
+    """Whether decoding gives the same tokens at another site, instead of those that were encoded."""
 
     @property
     @abstractmethod
-    def atoms(self) -> Float[Tensor, "latent d_model"]:
+    def atoms(self) -> Float[Tensor, "latent d_out"]:
         """What a code of one adds to the reconstruction, a row for each latent."""
 
     @property
     def d_model(self) -> int:
         """Width of the tokens."""
+        return self.atoms.shape[1]
+
+    @property
+    def d_out(self) -> int:
+        """Width of what decoding gives: that of the tokens, but for a transcoder."""
         return self.atoms.shape[1]
 
     @property
@@ -67,7 +74,7 @@ class Dictionary(ABC):
 
     @final
     @torch.no_grad()
-    def decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
+    def decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_out"]:
         """Give the tokens that the codes stand for.
 
         Raises:
@@ -79,11 +86,11 @@ class Dictionary(ABC):
     @torch.no_grad()
     def rebuild(
         self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"]
-    ) -> Float[Tensor, "token d_model"]:
+    ) -> Float[Tensor, "token d_out"]:
         """Give the tokens that the codes of the tokens `x` stand for.
 
         Most dictionaries need the codes alone. Those that bring each token to a standard mean or size before they read
-        it look at the token again on the way back.
+        it look at the token again on the way back, and so do transcoders with a skip connection.
         """
         return self.decode(codes)
 
@@ -154,7 +161,10 @@ class Fit(NamedTuple):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary."""
+    """What a kind's class is: a frozen dataclass whose fields are settings, and how to make its dictionary.
+
+    A recipe that asks for more than the tokens of its site says so by a method `needs(self, site) -> Needs`.
+    """
 
     @property
     def is_seeded(self) -> bool:

@@ -72,6 +72,8 @@ class Job:
     unit_norm: bool = True
     frozen_atoms: bool = False
     """Leave the decoder as it was drawn."""
+    is_transcoder: bool = False
+    """Tokens hold an input and, in the columns behind it, the output that is wanted of it."""
     start: SaeState | None = None
     """Where training goes on from, at the scale of the tokens as they are; None starts anew."""
 
@@ -163,6 +165,7 @@ def fit(
             clip_norm=plan.clip_norm,
             unit_norm=job.unit_norm,
             frozen_atoms=job.frozen_atoms,
+            is_transcoder=job.is_transcoder,
         )
         for job, state in zip(jobs, states, strict=True)
     ]
@@ -211,7 +214,7 @@ def _state_of(job: Job, scaling: Scaling) -> SaeState:
     if job.start is not None:
         start = job.start
         vectors = {name: value if name == "r_mag" else value * scaling.factor for name, value in start.vectors.items()}
-        state = SaeState.start(start.W_enc, start.W_dec, start.b_dec * scaling.factor, vectors)
+        state = SaeState.start(start.W_enc, start.W_dec, start.b_dec * scaling.factor, vectors, start.W_skip)
         state.scalars = {name: value * scaling.factor for name, value in start.scalars.items()}
         return state
     atoms = unit_rows(torch.randn(job.latents, len(scaling.mean), generator=job.stream))
@@ -230,7 +233,7 @@ def _fold(job: Job, state: SaeState, factor: float) -> None:
             "Lower the recipe's learning_rate, and look for outliers among the activations."
         )
     for name, value in parameters.items():
-        if name not in ("W_enc", "W_dec", "r_mag"):
+        if name not in ("W_enc", "W_dec", "r_mag", "W_skip"):
             value /= factor
     state.scalars = {name: value / factor for name, value in state.scalars.items()}
 

@@ -19,7 +19,7 @@ from fairfight.dictionaries.trainer import Revival, Rule, SaeState
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
 
-_SAMPLE_TOKENS = 65_536
+SAMPLE_TOKENS = 65_536
 
 
 class Sae(Dictionary):
@@ -174,7 +174,7 @@ class Trainable(Protocol):
 
 def sample_of(tokens: TokenSource) -> Sample:
     """Give the sample that the tokens' name draws: the same for every recipe and seed."""
-    drawn = tokens.sample(_SAMPLE_TOKENS, torch_stream("calibration", tokens.key))
+    drawn = tokens.sample(SAMPLE_TOKENS, torch_stream("calibration", tokens.key))
     return Sample(drawn, tokens.site, scaling_of(drawn), tokens.harvest_flops)
 
 

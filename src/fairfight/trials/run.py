@@ -229,7 +229,7 @@ def trial_of(spec: TrialSpec, context: Context) -> Trial:
     clock, meter = Clock(), Meter()
     try:
         method = plan.make(spec.contender.method, spec.settings)
-        subject = context.subject(spec.contender.dictionary, spec.dictionary_seed)
+        subject = context.subject(spec.contender.dictionary, spec.dictionary_seed, spec.seed)
         chance = stream("fit", spec.contender.method, spec.seed, spec.dictionary_seed or 0)
         is_sealed = spec.purpose == "tune"
         played = play(method, context.split(spec.seed), subject, chance, is_sealed=is_sealed, meter=meter)

@@ -22,7 +22,9 @@ from fairfight.dictionaries.fit import Plan, Progress, fit
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.mixing import Mixing
 from fairfight.dictionaries.sae import Trainable, sample_of
+from fairfight.dictionaries.tokens import Needs, needs_of
 from fairfight.dictionaries.train import Trained, carded, settings_of
+from fairfight.errors import StudyError
 from fairfight.ledger import read_json, write_json
 from fairfight.models.load import load as load_model
 from fairfight.models.sites import resolve
@@ -30,7 +32,7 @@ from fairfight.records import content_hash
 from fairfight.seeds import stream
 from fairfight.texts import pieces, read_texts
 from fairfight.trials.plugins import recipe_made
-from fairfight.trials.training_file import TextsSection, Training
+from fairfight.trials.training_file import TextsSection, TrainedSection, Training
 
 _SAMPLE_BYTES = 2**28
 """Tokens that calibrate a pass and measure its dictionaries: 256 MiB."""
@@ -84,10 +86,7 @@ def train_all(training: Training, cache: Path, watcher: Watcher) -> list[Made]:
         NonFiniteError: a loss or a weight became NaN or infinite.
         DiskFullError: what was finished before is whole.
     """
-    recipes = {
-        name: recipe_made(section.kind, section.recipe, f"dictionaries.{name}.recipe")
-        for name, section in training.dictionaries.items()
-    }
+    recipes = {name: _recipe(name, section) for name, section in training.dictionaries.items()}
     model = load_model(training.model.name, allow_remote_code=training.model.allow_remote_code)
     sites = {name: str(resolve(model, section.site)) for name, section in training.dictionaries.items()}
     settings = training.activations
@@ -244,6 +243,16 @@ class _Steps:
         if done > self._reached:
             self._watcher.advances(done - self._reached)
             self._reached = done
+
+
+def _recipe(name: str, section: TrainedSection) -> Recipe:
+    recipe = recipe_made(section.kind, section.recipe, f"dictionaries.{name}.recipe")
+    if needs_of(recipe, section.site) != Needs():
+        raise StudyError(
+            f"dictionaries.{name} is of the kind '{section.kind}', which needs more than the tokens of one site (labels, another "
+            "site, or the model with random weights). `fairfight train` gives tokens alone: name it in a study."
+        )
+    return recipe
 
 
 def _texts(section: TextsSection, name: str) -> list[str]:

@@ -67,7 +67,7 @@ def files_hash(path: Path) -> str:
         InputError: no format recognises it.
     """
     folder = path if path.is_dir() else path.parent
-    names = sorted({*_names(), *([] if path.is_dir() else [path.name])})
+    names: list[str] = sorted({*_names(), *([] if path.is_dir() else [path.name])})
     found = {name: folder / name for name in names if (folder / name).is_file()}
     checksums = {name: _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for name, file in found.items()}
     return content_hash({"files": checksums, "code": registry.fingerprint("formats", format_of(path))})

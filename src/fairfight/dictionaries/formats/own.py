@@ -157,10 +157,10 @@ def _metadata(card: Card) -> dict[str, Any]:
     """Give what SAELens keeps about origin, with the site under TransformerLens's name.
 
     `resid_post` of a BERT stands behind the LayerNorm, for which TransformerLens has a second name, and a card does not
-    tell families apart; `site` is exact.
+    tell families apart; `site` is exact. TransformerLens has no name for `mlp_in`.
     """
     kind, _, layer = card.site.rpartition(".")
-    hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else card.site
+    hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() and kind != "mlp_in" else card.site
     return {
         "model_name": card.model,
         "hook_name": hook_name,

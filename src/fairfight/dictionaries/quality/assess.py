@@ -140,6 +140,12 @@ def _subjects(folders: Sequence[Path]) -> list[_Subject]:
                 ".fairfight/dictionaries/topk-… after `fairfight run`."
             )
     loaded = [load_dictionary(folder) for folder in folders]
+    for folder, own in zip(folders, loaded, strict=True):
+        if own.dictionary.is_transcoder:
+            raise InputError(
+                f"{folder} holds a transcoder, which reads one site and gives another; here a dictionary is measured on the "
+                "site that it gives back. Its card holds FVU, L0 and dead share against its own output."
+            )
     plain = [f"{own.dictionary.kind}, seed {own.card.seed}" for own in loaded]
     names = [f"{name}, {place + 1}" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
     return [

@@ -115,24 +115,25 @@ def dead_share(codes: Float[Tensor, "token latent"]) -> float:
 
 
 def measure(dictionary: Dictionary, tokens: TokenSource) -> Quality:
-    """Give the quality of `dictionary` on up to 32,768 of the tokens.
+    """Give the quality of `dictionary` on up to 32,768 of the tokens; a transcoder's FVU is that of the target.
 
     They are drawn by the name of the activations alone, so every recipe and seed is measured on the same ones.
 
     Raises:
         EmptyBatchError: fewer than two different tokens.
     """
-    x = tokens.sample(_MEASURED_TOKENS, seeds.torch_stream("dictionary quality", tokens.key))
+    x, target = tokens.sample_pairs(_MEASURED_TOKENS, seeds.torch_stream("dictionary quality", tokens.key))
+    wanted = target if dictionary.is_transcoder else x
     squared_error, active = 0.0, 0
     is_alive = torch.zeros(dictionary.latents, dtype=torch.bool)
-    for chunk in x.split(_CHUNK_TOKENS):
+    for chunk, given in zip(x.split(_CHUNK_TOKENS), wanted.split(_CHUNK_TOKENS), strict=True):
         codes = dictionary.encode(chunk)
-        squared_error += (chunk.double() - dictionary.rebuild(chunk, codes).double()).square().sum().item()
+        squared_error += (given.double() - dictionary.rebuild(chunk, codes).double()).square().sum().item()
         is_active = codes != 0
         active += int(is_active.sum())
         is_alive |= is_active.any(dim=0)
     dead = 1.0 - is_alive.double().mean().item()
-    return Quality(_share_of_variance(squared_error, x), active / len(x), dead)
+    return Quality(_share_of_variance(squared_error, wanted), active / len(x), dead)
 
 
 def _share_of_variance(squared_error: float, x: Float[Tensor, "token d_model"]) -> float:
