@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops
 from fairfight.dictionaries.settings import check_k
+from fairfight.dictionaries.sparse import SparseCodes
 from fairfight.dictionaries.train import Schedule, train_sae
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
@@ -96,11 +97,22 @@ class TopKDictionary(Dictionary):
         return {**SAE_SETTINGS, "k": self.k, "rescale_acts_by_decoder_norm": False}
 
     def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
+        values, chosen = self._largest(x)
+        return _scattered(values, chosen, self.latents)
+
+    def _encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseCodes:
+        values, chosen = self._largest(x)
+        return SparseCodes.of_chosen(values, chosen, self.latents)
+
+    def _largest(self, x: Float[Tensor, "token d_model"]) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
         values, chosen = self.weights.pre_codes(x).topk(self.k, dim=1, sorted=False)
-        return _scattered(values.relu(), chosen, self.latents)
+        return values.relu_(), chosen
 
     def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
         return self.weights.decode(codes)
+
+    def _decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+        return self.weights.decode_sparse(codes)
 
 
 class _Auxiliary(NamedTuple):
