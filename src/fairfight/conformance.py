@@ -191,6 +191,20 @@ def kind_makes_a_dictionary(name: str, folder: Path) -> None:
     assert torch.isfinite(codes).all(), f"{name} gives codes that are not finite"
 
 
+def kind_encodes_the_same_without_zeros(name: str, folder: Path) -> None:
+    """Sparse codes are the codes to the bit: no zero, latents ascending; and they decode alike, but for rounding."""
+    dictionary, x = _trained(name, folder, seed=0).dictionary, _tokens().values[:64]
+    codes, sparse = dictionary.encode(x), dictionary.encode_sparse(x)
+    assert torch.equal(sparse.dense(), codes), f"{name}.encode_sparse gives other codes than encode"
+    assert sparse.values.all(), f"{name}.encode_sparse keeps codes that are zero"
+    is_new_token = torch.zeros(len(sparse.latents) + 1, dtype=torch.bool).index_fill_(0, sparse.offsets, value=True)
+    falls = (sparse.latents.diff() <= 0) & ~is_new_token[1:-1]
+    assert not falls.any(), f"{name}.encode_sparse gives latents of a token that do not ascend"
+    x_hat = dictionary.decode(codes)
+    apart = (dictionary.decode(sparse) - x_hat).norm() / x_hat.norm()
+    assert apart < 1e-5, f"{name} decodes sparse codes to other tokens than dense ones"
+
+
 def kind_refuses_another_width(name: str, folder: Path) -> None:
     """A token of another width is an error of ours."""
     dictionary = _trained(name, folder, seed=0).dictionary
@@ -232,6 +246,7 @@ CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
     ),
     "kinds": (
         kind_makes_a_dictionary,
+        kind_encodes_the_same_without_zeros,
         kind_refuses_another_width,
         kind_comes_back_from_its_folder,
         kind_gives_the_same_bits_twice,

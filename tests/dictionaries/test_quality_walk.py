@@ -75,8 +75,8 @@ def test_sums_stand_by_text(store, made, source):
 
 
 def test_no_more_codes_are_held_than_allowed(store, made, monkeypatch):
-    held, encode = [], Dictionary.encode
-    monkeypatch.setattr(Dictionary, "encode", lambda own, x: held.append(len(x)) or encode(own, x))
+    held, encode = [], Dictionary.encode_sparse
+    monkeypatch.setattr(Dictionary, "encode_sparse", lambda own, x: held.append(len(x)) or encode(own, x))
     walk(made["topk"].dictionary, activations := store(), mean_token(activations), code_bytes=4 * 48 * 7)
     assert max(held) == 7
 
@@ -88,7 +88,7 @@ def test_another_width_is_refused(store, made):
 
 
 def test_a_reconstruction_that_is_not_finite_is_an_error(store, made, monkeypatch):
-    monkeypatch.setattr(Dictionary, "decode", lambda own, codes: torch.full((len(codes), 24), torch.nan))
+    monkeypatch.setattr(Dictionary, "decode", lambda own, codes: torch.full((codes.shape[0], 24), torch.nan))
     with pytest.raises(NonFiniteError, match="8 texts"):
         walk(made["topk"].dictionary, activations := store(), mean_token(activations))
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array, issparse
 from sklearn.linear_model import LogisticRegression
 
+from fairfight.dictionaries import pooled
 from fairfight.methods.best_latent import auroc_by_column
 from fairfight.numerics.ranking import auroc
 
@@ -37,6 +39,7 @@ def test_the_auroc_of_all_columns_is_that_of_each(rows):
     columns = np.array([row[:2] for row in rows], dtype=np.float32)
     expected = [auroc(column, labels) for column in columns.T]
     np.testing.assert_allclose(auroc_by_column(columns, labels), expected, atol=1e-12)
+    np.testing.assert_array_equal(auroc_by_column(csr_array(columns), labels), auroc_by_column(columns, labels))
 
 
 @pytest.mark.parametrize("name", K_SPARSE)
@@ -94,6 +97,37 @@ def test_a_latent_that_says_the_same_again_is_passed_over_by_l1_only(plant, meth
     world = plant(list(x[:, None, :]), labels)
     assert set(world.fit(method("k_sparse_mean_difference", k=2, is_standardised=True)).latents) == {0, 1}
     assert 2 in world.fit(method("k_sparse_l1", k=2)).latents
+
+
+@pytest.fixture(scope="module")
+def silent_mostly(plant):
+    """Sixteen of 160 coordinates' codes are not zero in a text; 5 falls and 11 rises with the label, wherever they speak."""
+    labels, chance = np.arange(200) % 2, np.random.default_rng(9)
+    x = chance.normal(size=(200, 160)) * (chance.random((200, 160)) < 0.08)
+    x[:, 5] -= (labels == 1) * (chance.random(200) < 0.6)
+    x[:, 11] += (labels == 1) * (chance.random(200) < 0.5)
+    return plant(list(x[:, None, :]), labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("best_latent", {"criterion": c}) for c in ("auroc", "mean_difference", "standardised_mean_difference")]
+    + [(name, {"k": 5, "is_standardised": is_standardised}) for name in K_SPARSE for is_standardised in (True, False)]
+    + [("latent_probe", {})],
+)
+@pytest.mark.parametrize("pooling", ["mean", "max_min"])
+def test_compressed_rows_give_the_scores_and_costs_of_dense_codes(
+    silent_mostly, method, monkeypatch, name, settings, pooling
+):
+    probe, found = method(name, pooling=pooling, **settings), []
+    for most_compressed in (1.0, 0.0):
+        monkeypatch.setattr(pooled, "MOST_COMPRESSED", most_compressed)
+        views = silent_mostly.views()
+        assert issparse(views.sparse_codes(silent_mostly.test.examples, SITE, pooling)) == bool(most_compressed)
+        detector = probe.fit(silent_mostly.train, views, np.random.default_rng(0))
+        found.append((detector.score(silent_mostly.test.examples, views), views.meter.cost()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
 
 
 @settings(max_examples=8)

@@ -19,6 +19,7 @@ from fairfight.contests.examples import Examples
 from fairfight.dictionaries.pooled import PooledCodes
 from fairfight.errors import PluginError, SiteError
 from fairfight.meter import Meter
+from fairfight.numerics.columns import Matrix, dense
 from fairfight.shapes import DesignMatrix
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ class Views:
 
     def codes(self, examples: Examples, site: str, pooling: str) -> DesignMatrix:
         """Give codes computed a token and then pooled, as float32 [example, latent]."""
-        pooled = self._through(examples, site)
-        return np.asarray(pooled.codes(pooling)[self._at(site).rows(examples.texts)])
+        return dense(self.sparse_codes(examples, site, pooling))
+
+    def sparse_codes(self, examples: Examples, site: str, pooling: str) -> Matrix:
+        """Give what `codes` gives: as compressed rows where few codes are not zero, else as it does."""
+        return self._through(examples, site).codes(pooling, self._at(site).rows(examples.texts))
 
     def reconstruction(self, examples: Examples, site: str, pooling: str) -> DesignMatrix:
         """Give the dictionary's reconstruction, pooled as activations are, as float64 [example, feature]."""

@@ -156,8 +156,8 @@ def measure(dictionary: Dictionary, x: Float[Tensor, "token d_model"]) -> Measur
         raise EmptyBatchError(f"All {len(x)} tokens are equal, so nothing can be explained. Give different tokens.")
     active, errors = 0, []
     for chunk in x.split(_CHUNK_TOKENS):
-        codes = dictionary.encode(chunk)
-        active += int((codes != 0).sum())
+        codes = dictionary.encode_sparse(chunk)
+        active += len(codes.values)
         errors.append((chunk.double() - dictionary.rebuild(chunk, codes).double()).square().sum(dim=1))
     error = torch.cat(errors)
     if not torch.isfinite(error).all():

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fairfight.dictionaries.sparse import SparseCodes
 from fairfight.dictionaries.tokens import Needs, TokenSource
 from fairfight.errors import DamagedFileError, WidthMismatchError
 
@@ -29,7 +30,7 @@ TRAINING_VERSION = 3
 class Dictionary(ABC):
     """A basis of a site: `encode` turns tokens into codes, `decode` turns codes back into tokens.
 
-    `encode` and `decode` check the width, in this one place, and take no gradient.
+    `encode`, `encode_sparse` and `decode` check the width, in this one place, and take no gradient.
     """
 
     kind: ClassVar[str]
@@ -69,23 +70,34 @@ class Dictionary(ABC):
         Raises:
             WidthMismatchError: the tokens have another width than the dictionary.
         """
-        self._check("Activations", x, self.d_model)
+        self._check("Activations", x.shape, self.d_model)
         return self._encode(x.float())
 
     @final
     @torch.no_grad()
-    def decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_out"]:
-        """Give the tokens that the codes stand for.
+    def encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseCodes:
+        """Give the codes of tokens without their zeros: the numbers of `encode`, to the bit.
+
+        Raises:
+            WidthMismatchError: the tokens have another width than the dictionary.
+        """
+        self._check("Activations", x.shape, self.d_model)
+        return self._encode_sparse(x.float())
+
+    @final
+    @torch.no_grad()
+    def decode(self, codes: Float[Tensor, "token latent"] | SparseCodes) -> Float[Tensor, "token d_out"]:
+        """Give the tokens that the codes stand for; with zeros or without them, equal but for rounding.
 
         Raises:
             WidthMismatchError: there are more or fewer codes a token than latents.
         """
-        self._check("Codes", codes, self.latents)
-        return self._decode(codes.float())
+        self._check("Codes", codes.shape, self.latents)
+        return self._decode_sparse(codes) if isinstance(codes, SparseCodes) else self._decode(codes.float())
 
     @torch.no_grad()
     def rebuild(
-        self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"]
+        self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"] | SparseCodes
     ) -> Float[Tensor, "token d_out"]:
         """Give the tokens that the codes of the tokens `x` stand for.
 
@@ -129,9 +141,15 @@ class Dictionary(ABC):
     @abstractmethod
     def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]: ...
 
-    def _check(self, name: str, matrix: Tensor, width: int) -> None:
-        if matrix.ndim != 2 or matrix.shape[1] != width:
-            found = f"width {matrix.shape[1]}" if matrix.ndim == 2 else f"shape {tuple(matrix.shape)}"
+    def _encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseCodes:
+        return SparseCodes.of(self._encode(x))
+
+    def _decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+        return self._decode(codes.dense())
+
+    def _check(self, name: str, shape: tuple[int, ...], width: int) -> None:
+        if len(shape) != 2 or shape[1] != width:
+            found = f"width {shape[1]}" if len(shape) == 2 else f"shape {tuple(shape)}"
             raise WidthMismatchError(
                 f"{name} have {found}, but this {self.kind} dictionary takes a matrix of width {width}. Choose the "
                 "site of the model that the dictionary was trained on (recorded in its cfg.json)."

@@ -15,6 +15,7 @@ from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, Traini
 from fairfight.dictionaries.fit import Job, Plan, Scaling, fit, scaling_of
 from fairfight.dictionaries.mixing import Mixing
 from fairfight.dictionaries.settings import check_k, check_positive
+from fairfight.dictionaries.sparse import SparseCodes
 from fairfight.dictionaries.trainer import Revival, Rule, SaeState
 from fairfight.dictionaries.weights import SAE_SETTINGS, SaeWeights, project
 from fairfight.seeds import torch_stream
@@ -83,6 +84,9 @@ class ThresholdSae(Sae):
 
     def _activated(self, pre: Float[Tensor, "token latent"]) -> Float[Tensor, "token latent"]:
         return pre.mul_(pre > self.threshold.clamp(min=0.0))
+
+    def _decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+        return self.weights.decode_sparse(codes)
 
 
 @dataclass(frozen=True, eq=False)

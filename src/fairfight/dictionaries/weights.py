@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import take_tensors
+from fairfight.dictionaries.sparse import SparseCodes
 
 SAE_SETTINGS: dict[str, Any] = {
     "apply_b_dec_to_input": True,
@@ -39,6 +40,17 @@ class SaeWeights(NamedTuple):
     def decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
         """Give the reconstruction."""
         return torch.addmm(self.b_dec, codes, self.W_dec)
+
+    def decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+        """Give the reconstruction from the active latents' rows alone; it differs from `decode` by rounding."""
+        return self.b_dec + F.embedding_bag(
+            codes.latents.long(),
+            self.W_dec,
+            codes.offsets,
+            per_sample_weights=codes.values,
+            mode="sum",
+            include_last_offset=True,
+        )
 
     @property
     def product_flops(self) -> int:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from fairfight.contests.examples import Examples, Labelled
 from fairfight.contests.views import Views
-from fairfight.methods._looks import Look, PooledLook, Source, column_scales
+from fairfight.methods._looks import Look, PooledLook, Source
+from fairfight.numerics.columns import column_scales
 from fairfight.numerics.logistic import fit_logistic
 from fairfight.shapes import DesignMatrix, ExampleScores
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-from jaxtyping import Float
-
 from fairfight.contests.examples import Examples
 from fairfight.contests.views import Views
 from fairfight.shapes import DesignMatrix
@@ -38,9 +35,3 @@ class PooledLook:
         if self.source == "codes":
             return views.codes(examples, self.site, self.pooling)
         return views.reconstruction(examples, self.site, self.pooling)
-
-
-def column_scales(x: DesignMatrix) -> Float[np.ndarray, " feature"]:
-    """Give each column's standard deviation, and 1 for a column that does not vary."""
-    scales = np.asarray(x, dtype=np.float64).std(axis=0)
-    return np.where(scales > 1e-12, scales, 1.0)

@@ -12,20 +12,32 @@ from jaxtyping import Float, Int
 from fairfight.contests.examples import Examples, Labelled
 from fairfight.contests.views import Views
 from fairfight.methods._linear import weighted_rows
-from fairfight.methods._looks import PooledLook, column_scales
+from fairfight.numerics.columns import Matrix, column_scales, dense_columns
 from fairfight.numerics.logistic import fit_logistic
-from fairfight.shapes import DesignMatrix, ExampleScores
+from fairfight.shapes import ExampleScores
 
 NUMBERS_OF_LATENTS = (1, 2, 5, 10, 20, 50)
 REFIT_PENALTY = 1e-6
 """An example, on standardised codes: as good as none, but a separable class still has a solution."""
 
 
+@dataclass(frozen=True)
+class CodesLook:
+    """Pooled codes at a site, perhaps as compressed rows: few columns are ever needed with their zeros."""
+
+    site: str
+    pooling: str
+
+    def matrix(self, examples: Examples, views: Views) -> Matrix:
+        """Give the pooled codes; charges the views for the model pass and the dictionary."""
+        return views.sparse_codes(examples, self.site, self.pooling)
+
+
 @dataclass(frozen=True, eq=False)
 class SparseDetector:
     """A fitted detector on a few columns of the codes."""
 
-    look: PooledLook
+    look: CodesLook
     columns: Int[np.ndarray, " chosen"]
     latents: tuple[int, ...]
     """The latent behind each column: with minima beside maxima, two columns belong to one latent."""
@@ -36,16 +48,16 @@ class SparseDetector:
 
     def score(self, examples: Examples, views: Views) -> ExampleScores:
         """Give the chosen codes, weighted; costs 2 operations a weight and example."""
-        chosen = self.look.matrix(examples, views)[:, self.columns]
+        chosen = dense_columns(self.look.matrix(examples, views), self.columns)
         views.meter.charge_fit(2 * chosen.size, fits=0)
         return weighted_rows(chosen, self.weights) + self.intercept
 
 
 def refit(
-    look: PooledLook, codes: DesignMatrix, columns: Int[np.ndarray, " chosen"], train: Labelled, views: Views
+    look: CodesLook, codes: Matrix, columns: Int[np.ndarray, " chosen"], train: Labelled, views: Views
 ) -> SparseDetector:
     """Give a nearly unregularised logistic regression on the chosen columns."""
-    chosen = np.asarray(codes[:, columns], dtype=np.float64)
+    chosen = dense_columns(codes, columns).astype(np.float64)
     scales = column_scales(chosen)
     fit = fit_logistic(chosen / scales, train.labels, REFIT_PENALTY)
     views.meter.charge_fit(fit.flops)
@@ -53,7 +65,7 @@ def refit(
     return SparseDetector(look, columns, latents, fit.weights / scales, fit.intercept, fit.iterations)
 
 
-def latents_of(columns: Int[np.ndarray, " chosen"], look: PooledLook, views: Views) -> tuple[int, ...]:
+def latents_of(columns: Int[np.ndarray, " chosen"], look: CodesLook, views: Views) -> tuple[int, ...]:
     """Give the latent that each column of the pooled codes belongs to."""
     return tuple(int(column) % views.atoms(look.site).latents for column in columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -12,10 +13,10 @@ from scipy.stats import rankdata
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
-from fairfight.methods._looks import PooledLook, column_scales
-from fairfight.methods._sparse import SparseDetector, latents_of, sparse_notes
+from fairfight.methods._sparse import CodesLook, SparseDetector, latents_of, sparse_notes
+from fairfight.numerics.columns import Matrix, column_scales, is_compressed
 from fairfight.numerics.discriminant import mean_difference
-from fairfight.shapes import DesignMatrix, Labels
+from fairfight.shapes import Labels
 
 Criterion = Literal["auroc", "mean_difference", "standardised_mean_difference"]
 
@@ -50,11 +51,11 @@ class BestLatent:
 
         Costs n log2(n) operations a latent for AUROC (ranks of n examples), 2n for a mean difference.
         """
-        look = PooledLook("codes", self.site, self.pooling)
+        look = CodesLook(self.site, self.pooling)
         codes = look.matrix(train.examples, views)
         separation = _separation(codes, train.labels, self.criterion)
-        a_code = np.log2(len(codes)) if self.criterion == "auroc" else 2
-        views.meter.charge_fit(a_code * codes.size)
+        a_code = np.log2(codes.shape[0]) if self.criterion == "auroc" else 2
+        views.meter.charge_fit(a_code * math.prod(codes.shape))
         column = np.array([np.argmax(np.abs(separation))])
         sign = np.where(separation[column] < 0, -1.0, 1.0)
         return SparseDetector(look, column, latents_of(column, look, views), sign, 0.0)
@@ -64,15 +65,40 @@ class BestLatent:
         return sparse_notes(detector)
 
 
-def _separation(codes: DesignMatrix, labels: Labels, criterion: Criterion) -> Float[np.ndarray, " latent"]:
+def _separation(codes: Matrix, labels: Labels, criterion: Criterion) -> Float[np.ndarray, " latent"]:
     if criterion == "auroc":
         return auroc_by_column(codes, labels) - 0.5
     difference = mean_difference(codes, labels)
     return difference / column_scales(codes) if criterion == "standardised_mean_difference" else difference
 
 
-def auroc_by_column(codes: DesignMatrix, labels: Labels) -> Float[np.ndarray, " latent"]:
+def auroc_by_column(codes: Matrix, labels: Labels) -> Float[np.ndarray, " latent"]:
     """Give the training AUROC of every column as a score, by midranks as in `numerics.ranking.auroc`."""
     positives = int(labels.sum())
-    excess = rankdata(codes, axis=0)[labels == 1].sum(axis=0) - positives * (positives + 1) / 2
-    return excess / (positives * (len(labels) - positives))
+    ranks = _sparse_rank_sums(codes, labels) if is_compressed(codes) else _rank_sums(codes, labels)
+    return (ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
+
+
+def _rank_sums(codes: Float[np.ndarray, "example latent"], labels: Labels) -> Float[np.ndarray, " latent"]:
+    """Give the sum of the positives' midranks in every column."""
+    return rankdata(codes, axis=0)[labels == 1].sum(axis=0)
+
+
+def _sparse_rank_sums(codes: Matrix, labels: Labels) -> Float[np.ndarray, " latent"]:
+    """Give what `_rank_sums` gives: a column's zeros are one tie, between its negative codes and its positive ones."""
+    examples, latents = codes.shape
+    by_latent = codes.tocsc()
+    entries = np.diff(by_latent.indptr)
+    latent, values = np.repeat(np.arange(latents), entries), by_latent.data
+    order = np.lexsort((values, latent))
+    latent, values = latent[order], values[order]
+    is_positive = labels[by_latent.indices[order]] == 1
+    is_new = (np.diff(latent, prepend=-1) != 0) | (np.diff(values, prepend=np.nan) != 0)
+    starts = np.flatnonzero(is_new)
+    midranks = (starts + np.append(starts[1:], len(values)) + 1) / 2
+    zeros = examples - entries
+    ranks = midranks[is_new.cumsum() - 1] - by_latent.indptr[latent] + np.where(values > 0, zeros[latent], 0)
+    silent_positives = labels.sum() - np.bincount(latent[is_positive], minlength=latents)
+    negatives = np.bincount(latent[values < 0], minlength=latents)
+    spoken = np.bincount(latent[is_positive], ranks[is_positive], minlength=latents)
+    return spoken + silent_positives * (negatives + (zeros + 1) / 2)

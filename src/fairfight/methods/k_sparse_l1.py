@@ -10,8 +10,8 @@ import numpy as np
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
-from fairfight.methods._looks import PooledLook, column_scales
-from fairfight.methods._sparse import NUMBERS_OF_LATENTS, SparseDetector, refit, sparse_notes
+from fairfight.methods._sparse import NUMBERS_OF_LATENTS, CodesLook, SparseDetector, refit, sparse_notes
+from fairfight.numerics.columns import column_scales, divided
 from fairfight.numerics.lasso import select_by_l1
 
 
@@ -47,10 +47,11 @@ class KSparseL1:
 
     def fit(self, train: Labelled, views: Views, chance: np.random.Generator) -> SparseDetector:
         """Give the fitted probe; `chance` is not used."""
-        look = PooledLook("codes", self.site, self.pooling)
+        look = CodesLook(self.site, self.pooling)
         codes = look.matrix(train.examples, views)
         scales = column_scales(codes)
-        selection = select_by_l1(codes / (scales if self.is_standardised else scales.max()), train.labels, self.k)
+        units = scales if self.is_standardised else np.full_like(scales, scales.max())
+        selection = select_by_l1(divided(codes, units), train.labels, self.k)
         views.meter.charge_fit(selection.flops, fits=selection.fits)
         return refit(look, codes, selection.columns, train, views)
 

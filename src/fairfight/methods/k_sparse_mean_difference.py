@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,8 +11,8 @@ import numpy as np
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
-from fairfight.methods._looks import PooledLook, column_scales
-from fairfight.methods._sparse import NUMBERS_OF_LATENTS, SparseDetector, refit, sparse_notes
+from fairfight.methods._sparse import NUMBERS_OF_LATENTS, CodesLook, SparseDetector, refit, sparse_notes
+from fairfight.numerics.columns import column_scales
 from fairfight.numerics.discriminant import mean_difference
 
 
@@ -46,12 +47,12 @@ class KSparseMeanDifference:
 
     def fit(self, train: Labelled, views: Views, chance: np.random.Generator) -> SparseDetector:
         """Give the fitted probe; `chance` is not used. Choosing costs 2 operations a code, besides the refit."""
-        look = PooledLook("codes", self.site, self.pooling)
+        look = CodesLook(self.site, self.pooling)
         codes = look.matrix(train.examples, views)
         separation = np.abs(mean_difference(codes, train.labels))
         if self.is_standardised:
             separation = separation / column_scales(codes)
-        views.meter.charge_fit(2 * codes.size, fits=0)
+        views.meter.charge_fit(2 * math.prod(codes.shape), fits=0)
         columns = np.argsort(-separation, kind="stable")[: self.k]
         return refit(look, codes, columns, train, views)
 

@@ -11,7 +11,8 @@ import numpy as np
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
 from fairfight.methods._linear import LinearDetector
-from fairfight.methods._looks import PooledLook, column_scales
+from fairfight.methods._looks import PooledLook
+from fairfight.numerics.columns import column_scales
 from fairfight.numerics.discriminant import fit_lda
 
 

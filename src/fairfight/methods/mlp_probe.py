@@ -13,7 +13,8 @@ from jaxtyping import Float
 from fairfight.contests.examples import Examples, Labelled
 from fairfight.contests.views import Views
 from fairfight.methods._descent import Descent, descend
-from fairfight.methods._looks import PooledLook, column_scales
+from fairfight.methods._looks import PooledLook
+from fairfight.numerics.columns import column_scales
 from fairfight.shapes import ExampleScores
 
 _BATCH = 128

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 
 from fairfight.errors import InputError
+from fairfight.numerics.columns import Matrix, column_means
 from fairfight.numerics.logistic import checked
 from fairfight.shapes import DesignMatrix, Labels
 
@@ -21,10 +22,10 @@ class Discriminant(NamedTuple):
     flops: int
 
 
-def mean_difference(x: DesignMatrix, y: Labels) -> Float[np.ndarray, " feature"]:
+def mean_difference(x: Matrix, y: Labels) -> Float[np.ndarray, " feature"]:
     """Give the mean of the positives less the mean of the negatives."""
     x, labels = checked(x, y)
-    return x[labels == 1].mean(axis=0) - x[labels == 0].mean(axis=0)
+    return column_means(x[labels == 1]) - column_means(x[labels == 0])
 
 
 def fit_mean_difference(x: DesignMatrix, y: Labels) -> Discriminant:

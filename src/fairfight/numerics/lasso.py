@@ -11,8 +11,9 @@ from scipy.special import expit, logit
 from sklearn.linear_model import enet_path
 
 from fairfight.errors import NotConvergedError
+from fairfight.numerics.columns import Matrix, dense_columns, is_compressed
 from fairfight.numerics.logistic import checked
-from fairfight.shapes import DesignMatrix, Labels
+from fairfight.shapes import Labels
 
 KKT_TOLERANCE = 1e-4
 """Largest violation of the optimality conditions that is let pass, as a share of the penalty."""
@@ -46,7 +47,7 @@ class L1Selection(NamedTuple):
     flops: int
 
 
-def select_by_l1(x: DesignMatrix, y: Labels, k: int) -> L1Selection:
+def select_by_l1(x: Matrix, y: Labels, k: int) -> L1Selection:
     """Give the k features with the largest weights at the largest penalty where at least k have one.
 
     The penalty falls geometrically from where every weight is zero. If fewer than k survive at the end of the sweep, those
@@ -66,14 +67,14 @@ def select_by_l1(x: DesignMatrix, y: Labels, k: int) -> L1Selection:
     return L1Selection(columns, fit.penalty, survivors, fits, flops)
 
 
-def penalty_sweep(x: DesignMatrix, y: Labels) -> Float[np.ndarray, " penalty"]:
+def penalty_sweep(x: Matrix, y: Labels) -> Float[np.ndarray, " penalty"]:
     """Give falling penalties, the first just below the largest that leaves any feature a weight."""
     largest = float(np.abs(x.T @ (y - y.mean())).max()) / len(y)
     steps = int(np.ceil(np.log(SMALLEST_SHARE) / np.log(PENALTY_RATIO)))
     return largest * PENALTY_RATIO ** np.arange(1, steps + 1)
 
 
-def l1_path(x: DesignMatrix, y: Labels, penalties: Iterable[float]) -> Iterator[L1Fit]:
+def l1_path(x: Matrix, y: Labels, penalties: Iterable[float]) -> Iterator[L1Fit]:
     """Give the fit at each penalty, each starting from the one before; penalties must fall.
 
     Features are left out by the sequential strong rule and let back in wherever they break the optimality conditions, so
@@ -87,7 +88,7 @@ def l1_path(x: DesignMatrix, y: Labels, penalties: Iterable[float]) -> Iterator[
     """
     x, y = checked(x, y)
     # Columns are picked out of x again and again: they lie together in memory.
-    x = np.asfortranarray(x)
+    x = x.tocsc() if is_compressed(x) else np.asfortranarray(x)
     weights, intercept = np.zeros(x.shape[1]), float(logit(y.mean()))
     gradient = x.T @ (y.mean() - y) / len(y)
     before = float(np.abs(gradient).max())
@@ -99,7 +100,7 @@ def l1_path(x: DesignMatrix, y: Labels, penalties: Iterable[float]) -> Iterator[
 
 
 def _solve(
-    x: DesignMatrix,
+    x: Matrix,
     y: Float[np.ndarray, " example"],
     penalty: float,
     weights: Float[np.ndarray, " feature"],
@@ -110,7 +111,7 @@ def _solve(
     flops = 0
     for _ in range(_MAX_ROUNDS):
         active = np.flatnonzero(kept)
-        part = x[:, active]
+        part = dense_columns(x, active)
         weights = weights.copy()
         weights[active], intercept = _step(part, y, penalty, weights[active], intercept)
         gradient = x.T @ (expit(part @ weights[active] + intercept) - y) / examples

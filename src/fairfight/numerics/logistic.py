@@ -13,6 +13,7 @@ from scipy.linalg.lapack import dormqr  # pyright: ignore[reportAttributeAccessI
 from scipy.special import expit, logit
 
 from fairfight.errors import EmptyClassError, InputError, LabelError, NonFiniteError, NotConvergedError
+from fairfight.numerics.columns import Matrix, dense, is_compressed
 from fairfight.shapes import DesignMatrix, Labels
 
 Unknowns = Float[np.ndarray, " unknown"]
@@ -73,16 +74,17 @@ def fit_logistic(x: DesignMatrix, y: Labels, penalty: float, *, tolerance: float
     return LogisticFit(weights, float(solution[-1] - mean @ weights), iterations, flops)
 
 
-def checked(x: DesignMatrix, y: Labels) -> tuple[Float[np.ndarray, "example feature"], Float[np.ndarray, " example"]]:
+def checked(x: Matrix, y: Labels) -> tuple[Matrix, Float[np.ndarray, " example"]]:
     """Give x and y as float64 when a classifier can be fitted to them; raises as `fit_logistic` does."""
-    x, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
+    x = x.astype(np.float64, copy=False) if is_compressed(x) else np.asarray(x, dtype=np.float64)
+    labels = np.asarray(y)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise InputError(
             f"x has shape {x.shape} and y has shape {labels.shape}; [example, feature] and [example] were expected. "
             "Give one label a row."
         )
-    if not np.isfinite(x).all():
-        example, feature = np.argwhere(~np.isfinite(x))[0]
+    if not np.isfinite(x.data if is_compressed(x) else x).all():
+        example, feature = np.argwhere(~np.isfinite(dense(x)))[0]
         raise NonFiniteError(
             f"x[{example}, {feature}] is {x[example, feature]}; finite numbers were expected. Look at where x comes from."
         )

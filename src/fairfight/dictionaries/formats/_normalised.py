@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary
+from fairfight.dictionaries.sparse import SparseCodes
 from fairfight.errors import InputError
 
 Rescaling = Literal["layer_norm", "constant_norm_rescale"]
@@ -94,7 +95,7 @@ class NormalisedSae(Dictionary):
 
     @torch.no_grad()
     def rebuild(
-        self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"]
+        self, x: Float[Tensor, "token d_model"], codes: Float[Tensor, "token latent"] | SparseCodes
     ) -> Float[Tensor, "token d_model"]:
         """Give the tokens that the codes of the tokens `x` stand for."""
         x_hat = self.inner.decode(codes)
@@ -118,6 +119,9 @@ class NormalisedSae(Dictionary):
 
     def _encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token latent"]:
         return self.inner.encode(self._taken(x)[-1].x)
+
+    def _encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseCodes:
+        return self.inner.encode_sparse(self._taken(x)[-1].x)
 
     def _decode(self, codes: Float[Tensor, "token latent"]) -> Float[Tensor, "token d_model"]:
         raise InputError(

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairfight.dictionaries.rules import TopKRule
 from fairfight.dictionaries.sae import RevivingRecipe, Sae, weights_of
+from fairfight.dictionaries.sparse import SparseCodes
 from fairfight.dictionaries.trainer import Rule, SaeState
 from fairfight.dictionaries.weights import SaeWeights
 
@@ -58,5 +59,13 @@ class TopKDictionary(Sae):
         return {**super()._settings(), "k": self.k, "rescale_acts_by_decoder_norm": False}
 
     def _activated(self, pre: Float[Tensor, "token latent"]) -> Float[Tensor, "token latent"]:
+        values, chosen = self._largest(pre)
+        return pre.zero_().scatter_(1, chosen, values)
+
+    def _encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseCodes:
+        values, chosen = self._largest(self.weights.pre_codes(x))
+        return SparseCodes.of_chosen(values, chosen, self.latents)
+
+    def _largest(self, pre: Float[Tensor, "token latent"]) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
         values, chosen = pre.topk(self.k, dim=1, sorted=False)
-        return pre.zero_().scatter_(1, chosen, values.relu_())
+        return values.relu_(), chosen

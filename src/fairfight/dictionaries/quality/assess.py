@@ -271,7 +271,7 @@ def _losses(
 
 def _rebuilding(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
     held = held_tokens(dictionary)
-    return lambda x: torch.cat([dictionary.rebuild(part, dictionary.encode(part)) for part in x.split(held)])
+    return lambda x: torch.cat([dictionary.rebuild(part, dictionary.encode_sparse(part)) for part in x.split(held)])
 
 
 def _stability(

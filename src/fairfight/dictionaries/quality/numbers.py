@@ -127,11 +127,10 @@ def measure(dictionary: Dictionary, tokens: TokenSource) -> Quality:
     squared_error, active = 0.0, 0
     is_alive = torch.zeros(dictionary.latents, dtype=torch.bool)
     for chunk, given in zip(x.split(_CHUNK_TOKENS), wanted.split(_CHUNK_TOKENS), strict=True):
-        codes = dictionary.encode(chunk)
+        codes = dictionary.encode_sparse(chunk)
         squared_error += (given.double() - dictionary.rebuild(chunk, codes).double()).square().sum().item()
-        is_active = codes != 0
-        active += int(is_active.sum())
-        is_alive |= is_active.any(dim=0)
+        active += len(codes.values)
+        is_alive |= codes.firing > 0
     dead = 1.0 - is_alive.double().mean().item()
     return Quality(_share_of_variance(squared_error, wanted), active / len(x), dead)
 

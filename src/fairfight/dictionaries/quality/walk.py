@@ -87,10 +87,9 @@ def walk(
     for rows, batch in activations.chunks(held):
         parts = []
         for x in batch.values.split(held):
-            codes = dictionary.encode(x)
-            is_active = codes != 0
-            firing += is_active.sum(dim=0)
-            active = is_active.sum(dim=1)
+            codes = dictionary.encode_sparse(x)
+            active = codes.active
+            firing += codes.firing
             tokens_by_l0 += np.bincount(active.numpy(), minlength=len(tokens_by_l0))
             parts.append(
                 _columns(x.double(), dictionary.rebuild(x, codes).double(), mean) | {"active": active.double()}
