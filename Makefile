@@ -3,7 +3,7 @@ PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do command 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 
-.PHONY: setup demo test lint bench bench-dictionaries bench-parity bench-study bench-permuted clean
+.PHONY: setup demo test lint bench bench-streaming bench-dictionaries bench-parity bench-study bench-permuted clean
 
 setup: .venv/installed
 
@@ -40,6 +40,10 @@ bench-parity: setup
 	.peers/sae_lens/bin/pip install --quiet --disable-pip-version-check numba scikit-learn jaxtyping
 	HF_HUB_OFFLINE=1 PYTHONPATH=src .peers/sae_lens/bin/python benchmarks/parity_saelens.py
 	HF_HUB_OFFLINE=1 PYTHONPATH=src .peers/sae_lens/bin/python benchmarks/round_trip_saelens.py
+
+# Ten million activations of the embedded model, on the texts that a training file names.
+bench-streaming: setup
+	$(BIN)/python benchmarks/streaming.py training/streaming.toml
 
 bench-study: setup
 	$(BIN)/python benchmarks/study.py studies/quick.toml
