@@ -19,6 +19,9 @@ from fairfight import __version__, registry
 from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fairfight.dictionaries.formats import Given
     from fairfight.report.standings import Standing
     from fairfight.trials.estimate import Estimate
     from fairfight.verdict.answer import Verdict
@@ -148,10 +151,21 @@ def train(
 
 @app.command()
 def quality(
-    dictionaries: Annotated[list[Path], typer.Argument(help="Dictionary folders; several are seeds of one recipe.")],
+    dictionaries: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders, files or hub ids with revision, of any library; several are seeds of one recipe."
+        ),
+    ],
     model: Annotated[str, typer.Option(help="The model: embedded name, Hugging Face id with revision, or folder.")],
     texts: Annotated[Path, typer.Option(help="Texts to measure on: .jsonl with a 'text' a line, or .txt.")],
-    site: Annotated[str, typer.Option(help="Where; the site that the cards name when left out.")] = "",
+    site: Annotated[str, typer.Option(help="Where; the site that the files name when left out.")] = "",
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a dictionary's files leave open, NAME=VALUE: model, site, architecture, input_scale, is_centred."
+        ),
+    ] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Where page and record go; a folder under runs/ when left out.")
     ] = None,
@@ -177,6 +191,7 @@ def quality(
             cache=cache_folder(),
             watcher=bars,
             settings=settings,
+            given=_given(given or ()),
         )
     folder = out_folder or Path("runs") / f"quality-{dictionaries[0].resolve().name}-{measured['key'][:8]}"
     page, file = _write_quality(folder, measured)
@@ -291,6 +306,28 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
         out.print(f"Run:    {escape(str(folder))}\nReport: {escape(str(page))}", soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
+
+
+def _given(pairs: Sequence[str]) -> Given:
+    from pydantic import TypeAdapter, ValidationError
+
+    from fairfight.dictionaries.formats import Given
+
+    known: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            known[name] = json.loads(value)
+        except ValueError:
+            known[name] = value
+        try:
+            TypeAdapter(Given).validate_python(known)
+        except ValidationError:
+            raise InputError(
+                f"--given {pair} is nothing that can be given; expected NAME=VALUE, where NAME is one of "
+                f"{', '.join(Given._fields)}, such as model=gpt2 or is_centred=true.{nearest(name, Given._fields)}"
+            ) from None
+    return Given(**known)
 
 
 def _roster(run_folder: Path) -> Roster:

@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import json
+import pickle
+import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 
 from fairfight import registry
 from fairfight.activations.harvest import harvest
@@ -28,13 +33,13 @@ from fairfight.contests.detect import DetectMethod, play
 from fairfight.contests.examples import DEVELOPMENT, Collection, Example, Examples, admit, labelled, unlabelled
 from fairfight.contests.split import Split, split
 from fairfight.contests.views import Subject, Views
-from fairfight.dictionaries.contract import TokenSource
+from fairfight.dictionaries.contract import Card, Dictionary, TokenSource
+from fairfight.dictionaries.formats import format_of, load_any, save
 from fairfight.dictionaries.formats import load as load_dictionary
-from fairfight.dictionaries.formats import save
 from fairfight.dictionaries.pooled import open_pooled, pool_codes
 from fairfight.dictionaries.tokens import Attribute
 from fairfight.dictionaries.train import Trained, train
-from fairfight.errors import WidthMismatchError
+from fairfight.errors import FairfightError, WidthMismatchError
 from fairfight.meter import Meter
 from fairfight.models.load import DEFAULT, load
 from fairfight.seeds import stream
@@ -146,19 +151,22 @@ def method_scores_each_text_by_itself(name: str, folder: Path) -> None:
     assert np.abs(whole[some] - part).max() <= 1e-4 * spread, f"{name} scores a text differently in other company"
 
 
-def _numpy_state() -> str:
-    return repr(np.random.get_state(legacy=False))  # noqa: NPY002
+def _global_chance() -> tuple[str, str, str]:
+    """Give the states of all generators that nobody may draw from."""
+    import sklearn.utils  # noqa: F401  one of its parts draws from Python's generator when it is imported
+
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    return str(torch.get_rng_state().tolist()), repr(numpys), repr(random.getstate())
 
 
 def method_leaves_its_inputs_alone(name: str, folder: Path) -> None:
     """Fitting changes no label, and no global state of chance."""
     made, here = small("methods", name, folder), world()
     train = labelled(here.split.train)
-    before, numpy_state, torch_state = train.labels.copy(), _numpy_state(), torch.get_rng_state()
+    before, chance = train.labels.copy(), _global_chance()
     made.fit(train, Views(here.subject, Meter()), stream("conformance"))
     assert (train.labels == before).all(), f"{name}.fit changes the labels"
-    assert _numpy_state() == numpy_state, f"{name}.fit draws from NumPy's global generator"
-    assert torch.equal(torch.get_rng_state(), torch_state), f"{name}.fit draws from torch's global generator"
+    assert _global_chance() == chance, f"{name}.fit draws from a global generator: draw from the one it was given"
 
 
 def method_pays(name: str, folder: Path) -> None:
@@ -226,12 +234,99 @@ def kind_comes_back_from_its_folder(name: str, folder: Path) -> None:
 
 
 def kind_gives_the_same_bits_twice(name: str, folder: Path) -> None:
-    """The same seed gives the same dictionary; another seed another one, unless it says that seeds make no difference."""
+    """The same seed gives the same dictionary; another seed another one, unless it says that seeds make no difference.
+
+    And training draws from no generator that others draw from too.
+    """
     x = _tokens().values[:64]
-    first, second, other = (_trained(name, folder, seed=seed).dictionary.encode(x) for seed in (0, 0, 1))
+    first = _trained(name, folder, seed=0).dictionary.encode(x)
+    before = _global_chance()
+    second, other = (_trained(name, folder, seed=seed).dictionary.encode(x) for seed in (0, 1))
+    assert _global_chance() == before, f"{name}.train draws from a global generator: draw from fairfight.seeds"
     assert torch.equal(first, second), f"{name} differs between two trainings with one seed"
     is_seeded = small("kinds", name, folder).is_seeded
     assert torch.equal(first, other) != is_seeded, f"{name} says is_seeded = {is_seeded}, and seeds say otherwise"
+
+
+# Formats. `small(folder)` of a format writes a small dictionary as its library does.
+
+
+def format_recognises_its_own_and_no_other(name: str, folder: Path) -> None:
+    """Its own dictionary is read by it, and those of all other formats are not."""
+    for other in registry.places("formats"):
+        found = format_of(_specimen(other, folder / other))
+        assert (found == name) == (other == name), f"a dictionary of {other} is taken for one of {found}"
+
+
+def format_reads_what_our_folder_can_keep(name: str, folder: Path) -> None:
+    """It says where its dictionary is from, and what it reads gives the same codes to the bit when kept as ours."""
+    dictionary, origin, *_ = load_any(_specimen(name, folder / "theirs"))
+    assert all((origin.library, origin.architecture, origin.model, origin.hook_name)), f"{name} leaves its origin open"
+    x = _any_tokens(dictionary)
+    codes = dictionary.encode(x)
+    assert torch.isfinite(codes).all() and codes.any(), f"{name} reads codes that are not finite, or all zero"  # noqa: PT018
+    card = Card(dictionary.kind, {}, 0, origin.site or "", origin.model, "", None, None, None, 0.0, 0.0, 0.0)
+    save(dictionary, card, folder / "ours")
+    again = load_dictionary(folder / "ours").dictionary
+    assert torch.equal(again.encode(x), codes), (
+        f"{name} reads a dictionary that has other codes when it was kept as ours"
+    )
+    assert torch.equal(again.rebuild(x, codes), dictionary.rebuild(x, codes)), (
+        f"{name}: kept as ours it decodes otherwise"
+    )
+
+
+def format_refuses_files_that_are_cut(name: str, folder: Path) -> None:
+    """Half a file, and an empty one, are an error of ours that names it."""
+    path = _specimen(name, folder)
+    for file in _files_in(folder):
+        whole = file.read_bytes()
+        for kept in (len(whole) // 2, 0):
+            file.write_bytes(whole[:kept])
+            assert _refusal(path), f"{name} reads a {file.name} of which {kept} of {len(whole)} bytes are left"
+        file.write_bytes(whole)
+
+
+def format_refuses_renamed_tensors_and_nan(name: str, folder: Path) -> None:
+    """A tensor under another name, and one that holds NaN, are an error of ours."""
+    path = _specimen(name, folder)
+    for file in [file for file in _files_in(folder) if file.suffix in _TENSORS]:
+        whole, tensors = file.read_bytes(), _TENSORS[file.suffix].read(file)
+        for own, value in tensors.items():
+            others = {other: tensors[other] for other in tensors if other != own}
+            _TENSORS[file.suffix].write(others | {f"{own}_": value}, file)
+            assert _refusal(path), f"{name} reads a {file.name} in which '{own}' is called '{own}_'"
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                _TENSORS[file.suffix].write(others | {own: torch.full_like(value, torch.nan)}, file)
+                assert _refusal(path), f"{name} reads a {file.name} in which '{own}' is NaN"
+        file.write_bytes(whole)
+
+
+def format_takes_no_entry_on_trust(name: str, folder: Path) -> None:
+    """Of a JSON file each entry may be gone, a nonsense word or 10^9: it is refused, or it makes no difference to codes."""
+    path = _specimen(name, folder)
+    dictionary = load_any(path).dictionary
+    x = _any_tokens(dictionary)
+    codes = dictionary.encode(x)
+    for file in [file for file in _files_in(folder) if file.suffix == ".json"]:
+        whole = file.read_text()
+        for entry, changed in _changed_entries(json.loads(whole)):
+            file.write_text(json.dumps(changed))
+            is_fine = _refusal(path) or torch.equal(load_any(path).dictionary.encode(x), codes)
+            assert is_fine, f"{name} reads other codes where {file.name} has {entry}"
+        file.write_text(whole)
+
+
+def format_opens_no_pickle_that_calls(name: str, folder: Path) -> None:
+    """A pickle with code in it, in the place of any of its files, is an error of ours, and the code does not run."""
+    path = _specimen(name, folder / "theirs")
+    for file in _files_in(folder / "theirs"):
+        whole = file.read_bytes()
+        for write in (lambda bomb, to: to.write_bytes(pickle.dumps(bomb, protocol=2)), torch.save):
+            write({"latent_bias": _Bomb(folder / "exploded")}, file)
+            assert _refusal(path), f"{name} reads a {file.name} that is a pickle with code in it"
+            assert not (folder / "exploded").exists(), f"{name} runs the code that a {file.name} holds"
+        file.write_bytes(whole)
 
 
 Check = Callable[[str, Path], None]
@@ -250,6 +345,14 @@ CHECKS: dict[registry.Shelf, tuple[Check, ...]] = {
         kind_refuses_another_width,
         kind_comes_back_from_its_folder,
         kind_gives_the_same_bits_twice,
+    ),
+    "formats": (
+        format_recognises_its_own_and_no_other,
+        format_reads_what_our_folder_can_keep,
+        format_refuses_files_that_are_cut,
+        format_refuses_renamed_tensors_and_nan,
+        format_takes_no_entry_on_trust,
+        format_opens_no_pickle_that_calls,
     ),
 }
 
@@ -271,6 +374,66 @@ def _tokens() -> TokenSource:
 
 def _trained(name: str, folder: Path, *, seed: int) -> Trained:
     return train(small("kinds", name, folder), _tokens(), seed)
+
+
+def _specimen(name: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return small("formats", name, folder)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _any_tokens(dictionary: Dictionary) -> Float[torch.Tensor, "token d_model"]:
+    return torch.randn(32, dictionary.d_model, generator=torch.Generator().manual_seed(3))
+
+
+def _refusal(path: Path) -> FairfightError | None:
+    """Give the error of ours that a dictionary is refused with, or None where it is read; others' errors go through."""
+    try:
+        load_any(path)
+    except FairfightError as error:
+        return error
+    return None
+
+
+def _changed_entries(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give what a JSON object becomes by each change to one of its entries, or of the objects inside, and say which."""
+    for name, value in content.items():
+        others = {other: content[other] for other in content if other != name}
+        yield f"no '{name}'", others
+        for other in ("nonsense", 10**9):
+            yield f"'{name}' = {other!r}", {**content, name: other}
+        if isinstance(value, dict):
+            yield from ((f"{entry} in '{name}'", {**content, name: inner}) for entry, inner in _changed_entries(value))
+
+
+class _Tensors(NamedTuple):
+    """How named tensors are read from a file and written to it."""
+
+    read: Callable[[Path], dict[str, Any]]
+    write: Callable[[dict[str, Any], Path], None]
+
+
+_TENSORS = {
+    ".safetensors": _Tensors(load_file, save_file),
+    ".pt": _Tensors(lambda file: torch.load(file, weights_only=True), torch.save),
+    ".npz": _Tensors(
+        lambda file: {name: torch.from_numpy(value) for name, value in np.load(file).items()},
+        lambda tensors, file: np.savez(file, **{name: value.numpy() for name, value in tensors.items()}),
+    ),
+}
+
+
+class _Bomb:
+    """What makes a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self._trace,)
 
 
 _THINGS = (

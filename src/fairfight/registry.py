@@ -26,8 +26,7 @@ from typing import Any, Literal, NamedTuple
 from fairfight.errors import PluginError, nearest
 
 Shelf = Literal["tasks", "methods", "kinds", "formats"]
-SHELVES: tuple[Shelf, ...] = ("tasks", "methods", "kinds")
-"""What a study names and the conformance checks go through; formats are found by their files and named by nobody."""
+SHELVES: tuple[Shelf, ...] = ("tasks", "methods", "kinds", "formats")
 _HOME: dict[str, str] = {
     "tasks": "tasks",
     "methods": "methods",

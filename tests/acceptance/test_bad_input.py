@@ -18,11 +18,14 @@ from safetensors.torch import load_file, save_file
 from fairfight import cli
 from fairfight.activations import shards
 from fairfight.conformance import SITE, world
+from fairfight.dictionaries.contract import Card
 from fairfight.dictionaries.formats import load as load_dictionary
 from fairfight.dictionaries.formats import save as save_dictionary
 from fairfight.dictionaries.kinds.random import Random
+from fairfight.dictionaries.kinds.relu import ReLUDictionary
 from fairfight.dictionaries.pooled import pool_codes
 from fairfight.dictionaries.tokens import TokenSource
+from fairfight.dictionaries.weights import SaeWeights
 from fairfight.errors import WidthMismatchError
 from fairfight.ledger import Ledger
 from fairfight.models.load import load
@@ -376,6 +379,143 @@ def test_a_dictionary_of_another_width_than_the_site_is_refused(tmp_path):
     with pytest.raises(WidthMismatchError, match=r"384.*24|24.*384"):
         pool_codes(narrow, store, np.arange(3), ("mean",), tmp_path)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+# Dictionaries of others.
+
+GIVEN = """
+[dictionaries.theirs]
+kind = "given"
+role = "control"
+recipe = {{ path = "theirs"{more} }}
+"""
+
+
+def theirs(width=384, layer=0):
+    """Write a dictionary that is exact on any tokens, as SAELens lays it out: a latent for each coordinate and sign."""
+    axes = torch.cat([torch.eye(width), -torch.eye(width)])
+    exact = ReLUDictionary(SaeWeights(axes, torch.zeros(2 * width), axes, torch.zeros(width)))
+    card = Card("relu", {}, 0, f"resid_post.{layer}", "all-MiniLM-L6-v2", "", None, None, None, 0.0, float(width), 0.0)
+    save_dictionary(exact, card, Path("theirs"))
+    Path("theirs/card.json").unlink()
+
+
+def with_weights(change):
+    weights = load_file("theirs/sae_weights.safetensors")
+    save_file(change(weights), "theirs/sae_weights.safetensors")
+
+
+def with_entries(**entries):
+    cfg = json.loads(Path("theirs/cfg.json").read_text()) | entries
+    Path("theirs/cfg.json").write_text(json.dumps({name: value for name, value in cfg.items() if value is not None}))
+
+
+def cut():
+    file = Path("theirs/sae_weights.safetensors")
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+class Bomb:
+    """What leaves a trace when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("exploded").absolute(),)
+
+
+def emptied():
+    for file in Path("theirs").iterdir():
+        file.unlink()
+
+
+BROKEN = {
+    "truncated": (cut, "DictionaryError", "sae_weights.safetensors is no whole safetensors file"),
+    "renamed": (
+        lambda: with_weights(lambda found: {name.replace("W_enc", "W_e"): own for name, own in found.items()}),
+        "DictionaryError",
+        "lacks W_enc and also holds W_e",
+    ),
+    "another architecture": (
+        lambda: with_entries(architecture="gated"),
+        "DictionaryError",
+        "says architecture 'gated', but the weights beside it hold",
+    ),
+    "no metadata": (lambda: with_entries(metadata=None), "InputError", "cfg.json does not say"),
+    "no model": (lambda: with_entries(metadata={}, sae_lens_version="6.0.0"), "InputError", "does not say which model"),
+    "no entry": (lambda: with_entries(normalize_activations=None), "InputError", "no entry 'normalize_activations'"),
+    "a pickle": (
+        lambda: Path("theirs/sae_weights.safetensors").write_bytes(pickle.dumps(Bomb())),
+        "UnsafeFileError",
+        "is a pickle, which can run any code",
+    ),
+    "NaN": (
+        lambda: with_weights(lambda found: found | {"b_dec": torch.full((384,), torch.nan)}),
+        "DictionaryError",
+        "holds NaN or infinity in 384 of the 384 numbers of 'b_dec'",
+    ),
+    "10^9 latents": (
+        lambda: with_entries(d_sae=10**9),
+        "InputError",
+        "1000000000 latents of width 384: encoder and decoder take 2,861.0 GiB",
+    ),
+    "another width": (lambda: theirs(width=24), "WidthMismatchError", "have width 384, but the dictionary"),
+    "an empty folder": (emptied, "InputError", "is an empty folder. Give the folder that holds the weights"),
+    "read wrongly": (
+        lambda: with_weights(lambda found: found | {"W_dec": -found["W_dec"]}),
+        "InputError",
+        "The dictionary theirs: On 64 tokens FVU is",
+    ),
+}
+"""10^9 latents: 2 x 384 x 10^9 float32 are 3.072 x 10^12 bytes, 2,861 GiB."""
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_dictionary_of_others_is_refused_in_a_study_and_in_quality(run, played, case):
+    shutil.copytree(played[1] / "cache/activations", "cache/activations")
+    theirs()
+    breaks, error, words = BROKEN[case]
+    breaks()
+    refused(run(extra=GIVEN.format(more="")), error, words)
+    words = words.replace("On 64 tokens", "On 192 tokens")
+    refused(call("quality", "theirs", "--model", "all-MiniLM-L6-v2", "--texts", "texts.jsonl"), error, words)
+    assert not Path("exploded").exists()
+    assert not list(Path.cwd().rglob(".*")), "a half-written file was left"
+
+
+def test_what_else_a_study_may_say_of_a_dictionary_of_others_and_not_mean(run):
+    theirs(layer=1)
+    words = (
+        "The dictionary theirs was trained at blocks.1.hook_resid_post of all-MiniLM-L6-v2 (resid_post.1), but one for"
+    )
+    refused(run(extra=GIVEN.format(more="")), words, "resid_post.0 is asked for. Let the methods that play on it")
+    theirs()
+    refused(run(extra=GIVEN.format(more=", l0 = 32.0")), "The dictionary theirs: On 64 tokens L0 is 384, but 32 ± 30%")
+    refused(run(extra=GIVEN.format(more="").replace('theirs" }', 'nowhere" }')), "'nowhere' is no folder or file here")
+    refused(run(extra=GIVEN.format(more="").replace('path = "theirs"', "")), "The recipe has no path")
+    refused(run(extra=GIVEN.format(more=", l_0 = 384.0")), "no key 'l_0'", "Did you mean 'l0'?")
+
+
+@pytest.mark.parametrize("given", ["modl=gpt2", "is_centred=perhaps", "model"])
+def test_what_cannot_be_given_to_quality_is_refused(run, given):
+    theirs()
+    command = ("quality", "theirs", "--model", "all-MiniLM-L6-v2", "--texts", "texts.jsonl", "--given", given)
+    refused(call(*command), f"--given {given} is nothing that can be given; expected NAME=VALUE")
+
+
+def test_a_dictionary_of_others_plays_at_an_unknown_cost_and_an_edited_one_is_another(run, played):
+    shutil.copytree(played[1] / "cache/activations", "cache/activations")
+    theirs()
+    code, message, _ = run(None, "--json", extra=GIVEN.format(more=", l0 = 384.0"))
+    assert code == 0, message
+    (first,) = Path("runs").iterdir()
+    costs = {trial.spec.contender.dictionary: trial.cost.dictionary_flops for trial in Ledger(first).trials()}
+    assert costs["theirs"] is None
+    assert costs["random"] > 0
+    cards = {card["name"]: card for card in Ledger(first).run()["dictionaries"]}
+    assert (cards["theirs"]["kind"], cards["theirs"]["training_flops"], cards["theirs"]["l0"]) == ("relu", None, 384.0)
+    assert "best_latent[theirs]" in call("report", str(first), "--scores").out
+    with_weights(lambda found: found | {"b_enc": found["b_enc"] + 0.01})
+    assert json.loads(run(None, "--json", extra=GIVEN.format(more=", l0 = 384.0")).out)["played"] == 8
+    assert len(list(Path("cache/dictionaries").glob("given-*"))) == 2
 
 
 FAILING = '''

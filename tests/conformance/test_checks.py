@@ -58,6 +58,46 @@ class Made(NeuronsDictionary):
 """
 
 
+FORMAT = """
+import json
+from pathlib import Path
+
+import torch
+
+from fairfight.dictionaries.formats import Foreign, Origin, _files
+from fairfight.dictionaries.formats import _parameters as algebra
+
+
+class Careless:
+    files = ("careless.json", "careless.pt")
+
+    @staticmethod
+    def recognises(path):
+        return {recognises}
+
+    @staticmethod
+    def read(path, given):
+        cfg = _files.read_json(path / "careless.json")
+        state = {load}
+        parameters = algebra.Parameters(state["rows"], state["atoms"], state["b_dec"], {{"b_enc": state["b_enc"]}})
+        dictionary = algebra.build("topk", parameters, k={k})
+        return Foreign(dictionary, Origin("careless", "topk", "a/model", "resid_post.1", "resid_post.1"))
+
+    @staticmethod
+    def small(folder):
+        rows, atoms, b_dec, vectors = algebra.drawn()
+        torch.save({{"rows": rows, "atoms": atoms, "b_dec": b_dec, "b_enc": vectors["b_enc"]}}, folder / "careless.pt")
+        (folder / "careless.json").write_text(json.dumps({{"k": 4}}))
+        return folder
+"""
+STRICT = {
+    "recognises": "(path / 'careless.pt').is_file()",
+    "load": "_files.named_tensors(path / 'careless.pt', _files.read_state_dict(path / 'careless.pt'), "
+    "{'rows': (16, 8), 'atoms': (16, 8), 'b_dec': (8,), 'b_enc': (16,)})",
+    "k": "_files.whole_number(path / 'careless.json', cfg, 'k')",
+}
+
+
 @pytest.fixture
 def shelve(tmp_path, monkeypatch):
     """Put one plug-in on a shelf of a folder of its own, and let the registry find it."""
@@ -100,6 +140,45 @@ def test_a_dictionary_that_computes_codes_for_nothing_is_refused(shelve, tmp_pat
 def test_a_dictionary_whose_codes_are_the_tokens_may_cost_nothing_whatever_its_name(shelve, tmp_path):
     shelve("kinds", "same", KIND.format(kind="same", codes="x.clone()"))
     conformance.kind_makes_a_dictionary("same", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "words"),
+    [
+        ({"recognises": "True"}, "format_recognises_its_own_and_no_other", "is taken for one of careless"),
+        ({"k": "cfg.get('k', 8)"}, "format_takes_no_entry_on_trust", "other codes where careless.json has no 'k'"),
+        (
+            {"load": "_files.read_state_dict(path / 'careless.pt')"},
+            "format_refuses_renamed_tensors_and_nan",
+            "in which 'rows' is NaN",
+        ),
+        (
+            {"load": "torch.load(path / 'careless.pt', weights_only=False)"},
+            "format_opens_no_pickle_that_calls",
+            "runs the code that a careless.pt holds",
+        ),
+    ],
+    ids=["grasping", "defaulting", "unchecked", "unpickling"],
+)
+def test_a_careless_format_is_refused(changes, check, words, shelve, tmp_path):
+    shelve("formats", "careless", FORMAT.format(**STRICT | changes))
+    (tmp_path / "there").mkdir()
+    with pytest.raises((AssertionError, KeyError), match=words):
+        getattr(conformance, check)("careless", tmp_path / "there")
+
+
+def test_a_strict_format_is_let_in(shelve, tmp_path):
+    shelve("formats", "careless", FORMAT.format(**STRICT))
+    for check in conformance.CHECKS["formats"]:
+        (tmp_path / check.__name__).mkdir()
+        check("careless", tmp_path / check.__name__)
+
+
+def test_a_kind_that_draws_from_a_global_generator_is_refused(shelve, tmp_path):
+    text = KIND.format(kind="drawing", codes="x").replace("return Fit(", "__import__('random').random(); return Fit(")
+    shelve("kinds", "drawing", text)
+    with pytest.raises(AssertionError, match=r"drawing\.train draws from a global generator"):
+        conformance.kind_gives_the_same_bits_twice("drawing", tmp_path)
 
 
 def test_the_small_world_leaves_no_folder_behind(tmp_path):

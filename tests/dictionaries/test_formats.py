@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import pickle
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fairfight.dictionaries.formats import load, save
+from fairfight.dictionaries.formats import NormalisedSae, load, load_any, save
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError
 
 
@@ -59,6 +60,61 @@ def test_saelens_formulas_on_the_files_give_our_reconstruction(made, source, tmp
     x_hat = codes @ files["W_dec"] + files["b_dec"]
     dictionary = made["relu"].dictionary
     torch.testing.assert_close(dictionary.decode(dictionary.encode(source.values)), x_hat, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rescaling", "is_centred"),
+    [
+        (("layer_norm",), "layer_norm", False),
+        (("constant_norm_rescale",), "constant_norm_rescale", False),
+        (("centre",), "none", True),
+        (("centre", "layer_norm"), "layer_norm", True),
+    ],
+)
+def test_what_is_done_to_a_token_first_stands_in_the_folder_in_saelens_words(
+    made, source, tmp_path, steps, rescaling, is_centred
+):
+    """SAELens opens these folders and gives the same codes: `benchmarks/round_trip_saelens.py`."""
+    ours = NormalisedSae(made["topk"].dictionary, steps)
+    save(ours, made["topk"].card, tmp_path / "saved")
+    again, x = load(tmp_path / "saved").dictionary, source.values[:500]
+    codes = ours.encode(x)
+    assert torch.equal(again.encode(x), codes)
+    assert torch.equal(again.rebuild(x, codes), ours.rebuild(x, codes))
+    cfg = json.loads((tmp_path / "saved/cfg.json").read_text())
+    assert (cfg["architecture"], cfg["k"], cfg["normalize_activations"]) == ("topk", 4, rescaling)
+    arguments = {"center_writing_weights": True} if is_centred else None
+    assert cfg["metadata"].get("model_from_pretrained_kwargs") == arguments
+    (tmp_path / "saved/card.json").unlink()
+    assert torch.equal(load_any(tmp_path / "saved").dictionary.encode(x), codes)
+
+
+def test_steps_that_no_word_says_are_not_saved(made, tmp_path):
+    odd = NormalisedSae(made["topk"].dictionary, ("layer_norm", "centre"))
+    with pytest.raises(InputError, match=r"by layer_norm and centre; a folder has words for"):
+        save(odd, made["topk"].card, tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cost_that_nobody_says_is_saved_as_unknown(made, tmp_path):
+    dictionary, card = made["topk"]
+    unknown = dataclasses.replace(card, tokens_seen=None, training_flops=None, harvest_flops=None)
+    save(dictionary, unknown, tmp_path / "saved")
+    assert load(tmp_path / "saved").card == unknown
+    assert unknown.spent_flops is None
+    assert card.spent_flops == card.training_flops.dense + card.harvest_flops
+
+
+@pytest.mark.parametrize(
+    "change", [{"sha256": 3}, {"card": "none"}, {"card": {"training_flops": "many"}}, {"card": {"latents": 3}}]
+)
+def test_a_card_that_says_something_else_is_refused(folder, change):
+    kept = json.loads((folder / "card.json").read_text())
+    inner = change.get("card")
+    changed = {**kept, "card": {**kept["card"], **inner}} if isinstance(inner, dict) else kept | change
+    (folder / "card.json").write_text(json.dumps(changed))
+    with pytest.raises((InputError, DamagedFileError), match=r"card\.json"):
+        load(folder)
 
 
 @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])

@@ -1,19 +1,21 @@
 """The whole measurement: its record, its cache, what it refuses."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fairfight import registry
 from fairfight.dictionaries.contract import TokenSource
-from fairfight.dictionaries.formats import save
+from fairfight.dictionaries.formats import NOTHING_GIVEN, WEIGHTS, Given, save
 from fairfight.dictionaries.quality import assess as module
 from fairfight.dictionaries.quality.assess import assess
 from fairfight.dictionaries.quality.record import Settings
 from fairfight.dictionaries.train import train
-from fairfight.errors import DataError, InputError, SiteError, WidthMismatchError
+from fairfight.errors import DataError, DictionaryError, InputError, SiteError, WidthMismatchError
 from fairfight.models.capture import read_sites
 from fairfight.models.load import load
 from tiny_language import D_MODEL, letters, save_tiny_language
@@ -53,7 +55,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def measure(folder, tmp_path):
-    def run(*names, texts="texts.jsonl", site="", watcher=None, model="model", **settings):
+    def run(*names, texts="texts.jsonl", site="", watcher=None, model="model", given=NOTHING_GIVEN, **settings):
         return assess(
             [folder / name for name in names],
             model=str(folder / model),
@@ -62,6 +64,7 @@ def measure(folder, tmp_path):
             cache=tmp_path / "cache",
             watcher=watcher or Told(),
             settings=Settings(replicates=50, **settings),
+            given=given,
         )
 
     return run
@@ -109,6 +112,8 @@ SCHEMA = {
             "name": "str",
             "folder": "str",
             "kind": "str",
+            "library": "str",
+            "notes": "list",
             "seed": "int",
             "latents": "int",
             "d_model": "int",
@@ -253,6 +258,51 @@ def test_an_attention_sink_is_named(measure, monkeypatch):
     assert "holds 97 % of the variance" in measure("topk-0", max_tokens=63)["cautions"][0]
 
 
+def without_card(folder, name, target, **changes):
+    """Copy one of our folders as SAELens would have written it: no card, so its numbers are nobody's word."""
+    shutil.copytree(folder / name, target)
+    (target / "card.json").unlink()
+    tensors = load_file(target / "sae_weights.safetensors")
+    save_file({**tensors, **{key: change(tensors[key]) for key, change in changes.items()}}, target / WEIGHTS)
+    return target
+
+
+def test_a_dictionary_of_another_library_is_measured_as_ours_with_the_same_weights(measure, folder, tmp_path):
+    """The files of `topk-0` without their card are a folder of SAELens."""
+    theirs = without_card(folder, "topk-0", tmp_path / "theirs")
+    record, ours = measure(theirs), measure("topk-0")
+    (own,) = record["dictionaries"]
+    assert (own["name"], own["library"], own["seed"], own["recipe"]) == ("topk of SAELens", "SAELens", None, {})
+    for part in ("reconstruction", "l0", "firing", "atoms", "loss"):
+        assert own[part] == ours["dictionaries"][0][part]
+    both = measure("topk-0", theirs)
+    assert (
+        "Not every dictionary came with its recipe, so whether they are seeds of one is not known." in both["cautions"]
+    )
+
+
+def test_a_dictionary_of_another_library_that_is_not_what_it_should_be_is_not_measured(measure, folder, tmp_path):
+    turned = without_card(folder, "topk-0", tmp_path / "turned", W_dec=torch.neg)
+    with pytest.raises(InputError, match=r"The dictionary .*turned: On \d+ tokens FVU is .*no better than the mean"):
+        measure(turned)
+    elsewhere = without_card(folder, "topk-0", tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"trained on resid_post\.1 of .*but the tokens are of resid_post\.0"):
+        measure(elsewhere, site="resid_post.0")
+    broken = without_card(folder, "topk-0", tmp_path / "broken", b_dec=lambda b_dec: b_dec * torch.nan)
+    with pytest.raises(DictionaryError, match="holds NaN or infinity in 16 of the 16 numbers of 'b_dec'"):
+        measure(broken)
+
+
+def test_what_the_files_leave_open_is_given(measure, folder, tmp_path):
+    silent = without_card(folder, "topk-0", tmp_path / "silent")
+    cfg = json.loads((silent / "cfg.json").read_text())
+    del cfg["metadata"]["model_name"]
+    (silent / "cfg.json").write_text(json.dumps(cfg))
+    with pytest.raises(InputError, match=r"does not say which model.*--given 'model=\"gpt2\"'"):
+        measure(silent)
+    assert "was trained on gpt2, and is measured on" in measure(silent, given=Given(model="gpt2"))["cautions"][0]
+
+
 def test_an_encoder_has_no_loss(measure, folder, monkeypatch):
     real = module.load_model
     monkeypatch.setattr(module, "load_model", lambda name: replace(real(name), is_causal=False))
@@ -279,7 +329,7 @@ def test_texts_without_a_next_token_have_no_loss_and_one_text_no_interval(measur
 @pytest.mark.parametrize(
     ("names", "options", "error", "words"),
     [
-        (("nowhere",), {}, InputError, "There is no dictionary folder"),
+        (("nowhere",), {}, InputError, "no folder or file here"),
         (("model",), {}, InputError, "model"),
         (("topk-0",), {"site": "resid_post.7"}, SiteError, "has 3 layers"),
         (("topk-0",), {"site": "nonsense"}, SiteError, "No site is called 'nonsense'"),

@@ -257,6 +257,22 @@ def test_what_a_card_does_not_know_stays_empty(planted, tmp_path):
     assert {name for name, value in card.items() if value} == {"dictionary", "role", "kind"}
 
 
+def test_a_cost_that_nobody_says_is_unknown_and_has_no_place_among_the_known(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    for trial in ledger.trials():
+        if trial.spec.contender.dictionary:
+            ledger.write(replace(trial, cost=replace(trial.cost, dictionary_flops=None)))
+    run = ledger.run()
+    ledger.write_run({**run, "dictionaries": [{**card, "training_flops": None} for card in run["dictionaries"]]})
+    page = Read(drawn(ledger))
+    scores = page.table("method", "side", "validation", *planted.TEST_SETS, "macro", "FLOPs")
+    assert {row["FLOPs"] == "unknown" for row in scores if "[" in row["method"]} == {True}
+    assert all(float(row["FLOPs"]) > 0 for row in scores if row["side"] == "baseline")
+    cards = page.table("dictionary", "role", "kind", "site", "seed", "FVU", "L0", "dead", "training FLOPs")
+    assert {card["training FLOPs"] for card in cards} == {"unknown"}
+    assert "nobody says what training their dictionary took: " in drawn(ledger)
+
+
 def test_without_sweeps_there_is_no_empty_figure_of_them(planted, tmp_path):
     page = page_of(planted, tmp_path, skills=[replace(own, sweeps_k=False) for own in planted.STANDARD])
     assert "How many latents" not in page

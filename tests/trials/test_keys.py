@@ -1,19 +1,26 @@
 """What a dictionary or a trial is kept under moves with all that shapes it, and with nothing else."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from fairfight import registry
 from fairfight.activations.shards import open_activations
 from fairfight.conformance import SITE, world
 from fairfight.contests.examples import DEVELOPMENT, Collection, Example
+from fairfight.dictionaries.contract import TokenSource
+from fairfight.dictionaries.formats import save
+from fairfight.dictionaries.kinds.given import Given
 from fairfight.dictionaries.kinds.topk import TopK
+from fairfight.dictionaries.train import train
 from fairfight.models.load import load as load_model
 from fairfight.registry import FOLDERS_VARIABLE
 from fairfight.study import study_from
 from fairfight.trials import context
 from fairfight.trials.context import Context, Job, Setup
+from fairfight.trials.plugins import dictionary_seeds
 from fairfight.trials.prepare import set_up
 
 KIND = '''
@@ -126,3 +133,25 @@ def test_passes_in_another_precision_are_other_activations(setup, tmp_path, monk
     exact, rounded = (store.tokens(store.rows(["A text."])).values for store in stores.values())
     assert stores["float32"].key != stores["bfloat16"].key
     assert 0 < (exact - rounded).abs().max() < 0.1
+
+
+def test_a_dictionary_that_is_read_from_files_moves_with_them(setup, tmp_path):
+    file = Given.small(tmp_path / "files").path
+    given = {"kind": "given", "role": "control", "recipe": {"path": file}}
+    raw = {**setup.study.model_dump(), "dictionaries": {**setup.study.model_dump()["dictionaries"], "read": given}}
+    own = replace(setup, study=study_from(raw))
+    before = (folders(own), own.inputs)
+    assert changed(own, before) == (set(), False)
+    save(
+        *train(TopK(latents=64, k=4, steps=2), TokenSource.from_tensor(torch.randn(300, 24)), 0, model="m"), Path(file)
+    )
+    assert changed(own, before) == ({"read"}, True)
+
+
+def test_seeds_of_a_dictionary_are_those_that_its_path_has_a_place_for(setup):
+    def seeds(path):
+        given = {"read": {"kind": "given", "role": "control", "recipe": {"path": path}}}
+        return dictionary_seeds(study_from({**setup.study.model_dump(), "dictionaries": given}), "read")
+
+    assert list(seeds("one")) == [0]
+    assert list(seeds("one-{seed}")) == [0, 1, 2]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, final, runtime_che
 
 import torch
 from jaxtyping import Float
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from fairfight.dictionaries.sparse import SparseCodes
@@ -240,15 +241,17 @@ class Card:
         """Give the card that `to_json` wrote.
 
         Raises:
-            DamagedFileError: an entry is missing or unknown.
+            DamagedFileError: an entry is missing, unknown, or of another type.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         if plain.keys() != names:
             raise DamagedFileError(
                 f"card.json has the entries {sorted(plain)}, but a card has {sorted(names)}. Save the dictionary again."
             )
-        flops = plain["training_flops"]
-        return cls(**{**plain, "training_flops": flops and TrainingFlops(**flops)})
+        try:
+            return TypeAdapter(cls).validate_python(plain)
+        except ValidationError as error:
+            raise DamagedFileError(f"card.json is not as it was saved: {error}. Save the dictionary again.") from error
 
 
 def take_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -74,7 +75,7 @@ class FromFiles:
         """
         path = self._path(site, seed)
         known = formats.Given(**{name: getattr(self, name) for name in formats.Given._fields})
-        with damage_is_bad_input():
+        with named(path):
             foreign = formats.load_any(path, given=known)
             _check_site(path, foreign.origin, site)
             check_read(foreign.dictionary, self._expected(foreign), site=site, d_model=d_model)
@@ -89,7 +90,7 @@ class FromFiles:
         """
         foreign = self.opened(tokens.site, seed, tokens.d_model)
         tolerance = USUAL._replace(l0=self.l0_tolerance, fvu=self.fvu_tolerance, tokens=self.check_tokens)
-        with damage_is_bad_input():
+        with named(self._path(tokens.site, seed)):
             check_loaded(foreign.dictionary, tokens, self._expected(foreign), tolerance=tolerance)
         return foreign
 
@@ -111,12 +112,14 @@ class FromFiles:
 
 
 @contextmanager
-def damage_is_bad_input() -> Iterator[None]:
-    """Turn what is damaged or not finite in here into a DictionaryError: the user gave these files, no run of ours."""
+def named(path: str | Path) -> Iterator[None]:
+    """Name the dictionary in whatever is found to be wrong with it in here, and make damage bad input: its user gave it."""
     try:
         yield
-    except (DamagedFileError, NonFiniteError) as error:
-        raise DictionaryError(str(error)) from error
+    except (InputError, DamagedFileError, NonFiniteError) as error:
+        own = type(error) if isinstance(error, InputError) else DictionaryError
+        sentence = str(error) if str(path) in str(error) else f"The dictionary {path}: {error}"
+        raise own(sentence) from error
 
 
 def _check_site(path: str, origin: formats.Origin, site: str) -> None:

@@ -46,10 +46,17 @@ def render_quality(record: Record) -> str:
             drawings={name: embedded(figure, name) for name, figure in _figures(record).items()},
             unseen=_unseen(record),
             has_signed=any(own["is_signed"] for own in record["dictionaries"]),
-            dictionaries=[{**own, "settings": settings_of(own["recipe"])} for own in record["dictionaries"]],
+            dictionaries=[{**own, "settings": _about(own)} for own in record["dictionaries"]],
             fields=flattened({name: record[name] for name in ("model", "texts", "settings", "key", "fairfight")}),
         )
     )
+
+
+def _about(own: Record) -> str:
+    """Give a dictionary's settings, or where nobody says them how it was read."""
+    if own["recipe"] or "library" not in own:
+        return settings_of(own["recipe"])
+    return "; ".join([f"read from {own['library']}", *own["notes"]])
 
 
 def quality_rows(record: Record) -> Rows:

@@ -67,8 +67,8 @@ def files_hash(path: Path) -> str:
         InputError: no format recognises it.
     """
     folder = path if path.is_dir() else path.parent
-    names: list[str] = sorted({*_names(), *([] if path.is_dir() else [path.name])})
-    found = {name: folder / name for name in names if (folder / name).is_file()}
+    names = {*_names()} if path.is_dir() else {*_names(), path.name}
+    found = {name: folder / name for name in sorted(names) if (folder / name).is_file()}
     checksums = {name: _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for name, file in found.items()}
     return content_hash({"files": checksums, "code": registry.fingerprint("formats", format_of(path))})
 
@@ -92,7 +92,7 @@ def _names() -> list[str]:
 
 def _unrecognised(path: Path, formats: dict[str, type[Format]]) -> InputError:
     there = sorted(file.name for file in path.iterdir()) if path.is_dir() else [path.name]
-    tried = "; ".join(f"{name} ({', '.join(each.files)})" for name, each in formats.items())
+    tried = "; ".join(f"{name} ({', '.join(each.files) or 'a single file'})" for name, each in formats.items())
     if not there:
         return InputError(f"{path} is an empty folder. Give the folder that holds the weights; known are {tried}.")
     pickles = [name for name in there if Path(name).suffix.lower() in PICKLES]

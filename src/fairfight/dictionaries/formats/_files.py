@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_state_dict(file: Path) -> dict[str, Any]:
         if not is_pickle(file):
             raise DamagedFileError(f"{file} is no file that torch.save wrote. Fetch it again.") from error
         raise UnsafeFileError(
-            f"{file} is a pickle that asks for more than tensors and plain values ({_first_line(error)}), so it could "
+            f"{file} is a pickle that asks for more than tensors and plain values{_asked_for(error)}, so it could "
             "run code and was not opened. Ask its author for safetensors or for a plain state dict."
         ) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
@@ -275,6 +276,12 @@ def _other_names(file: Path, found: Iterable[str], expected: Iterable[str]) -> s
         f"{file} {' and '.join(parts)}; its configuration asks for {', '.join(sorted(expected))}. "
         "Names of tensors decide what a dictionary is: take weights and configuration from the same folder."
     )
+
+
+def _asked_for(error: BaseException) -> str:
+    """Give what a pickle wants to call, out of torch's refusal, which goes on to say how to let it."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f" (for {found[1]})" if found else ""
 
 
 def _first_line(error: BaseException) -> str:

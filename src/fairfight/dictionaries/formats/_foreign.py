@@ -84,13 +84,21 @@ class Format(Protocol):
         """
         ...
 
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a small dictionary into `folder` as the library writes it, and give its path: for the conformance checks."""
+        ...
+
 
 def place(file: Path, given: Given, *, model: str | None, hook_name: str | None) -> tuple[str, str, str | None]:
     """Give model, hook name and site out of what the files say and what the caller says.
 
     Raises:
-        InputError: both are silent, or they contradict each other.
+        InputError: both are silent, or they contradict each other, or what the files say is no name.
     """
+    for name, said in (("model", model), ("site", hook_name)):
+        if said is not None and not isinstance(said, str):
+            raise InputError(f"{file} says {name} = {said!r}; a name was expected. Correct the entry.")
     model = _agreed(file, "model", model, given.model)
     found = None if hook_name is None else site_of(hook_name)
     asked = None if given.site is None else str(sites.canonical(given.site))

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fairfight import seeds
 from fairfight.dictionaries.contract import Dictionary
 from fairfight.dictionaries.kinds.batch_topk import BatchTopKDictionary
 from fairfight.dictionaries.kinds.jumprelu import JumpReLUDictionary
@@ -38,6 +39,14 @@ class Parameters(NamedTuple):
     b_dec: Float[Tensor, " d_model"]
     vectors: dict[str, Float[Tensor, " latent"]]
     """`b_enc` and perhaps `threshold`; of a gated one `b_gate`, `b_mag` and `r_mag`."""
+
+
+def drawn(*, d_model: int = 8, latents: int = 16) -> Parameters:
+    """Give random parameters: of the small dictionaries on which formats are checked."""
+    stream = seeds.torch_stream("a small dictionary")
+    rows, atoms = (torch.randn(latents, d_model, generator=stream) for _ in range(2))
+    b_dec, b_enc, threshold = (torch.rand(size, generator=stream) for size in (d_model, latents, latents))
+    return Parameters(rows, atoms, b_dec, {"b_enc": b_enc, "threshold": threshold})
 
 
 def uncentred(given: Parameters) -> Parameters:

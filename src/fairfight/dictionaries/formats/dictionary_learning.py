@@ -16,11 +16,13 @@ Source: dictionary_learning 0.1.0, `dictionary.py`, `trainers/`, `training.py`, 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary
@@ -135,6 +137,17 @@ class DictionaryLearning:
         published = _published(folder / RESULTS) if weights.name == WEIGHTS else Published()
         return Foreign(dictionary, Origin("dictionary_learning", name, model, hook_name, site, None, published), notes)
 
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a BatchTopK autoencoder; see `Format.small`."""
+        rows, atoms, b_dec, vectors = algebra.drawn()
+        state = {"encoder.weight": rows, "encoder.bias": vectors["b_enc"], "decoder.weight": atoms.T, "b_dec": b_dec}
+        torch.save({**state, "k": torch.tensor(4), "threshold": torch.tensor(0.5)}, folder / WEIGHTS)
+        sizes = {"activation_dim": len(b_dec), "dict_size": len(rows), "k": 4}
+        place = {"lm_name": "a/model", "layer": 4, "submodule_name": "resid_post_layer_4"}
+        (folder / CONFIG).write_text(json.dumps({"trainer": {"dict_class": "BatchTopKSAE", **sizes, **place}}))
+        return folder
+
 
 def _checked_class(file: Path, trainer: Mapping[str, Any], buffer: Mapping[str, Any]) -> str:
     check_entries(file, trainer, {*_USED, *_TRAINING})
@@ -155,7 +168,7 @@ def _hook_name(file: Path, trainer: Mapping[str, Any]) -> str | None:
     name = trainer.get("submodule_name")
     if name is None:
         return None
-    match = _PLACE.fullmatch(name)
+    match = _PLACE.fullmatch(str(name))
     if match and int(match[2]) != trainer.get("layer"):
         raise InputError(
             f"{file} says layer {trainer.get('layer')} and submodule_name '{name}'; one is wrong. Ask its author."

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from fairfight.dictionaries.formats import _parameters as algebra
 from fairfight.dictionaries.formats._files import named_tensors, read_npz
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
@@ -54,6 +56,16 @@ class GemmaScope:
         published = Published(l0=float(match[1])) if match else Published()
         origin = Origin("Gemma Scope", "jumprelu", model, hook_name, site, True, published)
         return Foreign(algebra.build("jumprelu", algebra.uncentred(parameters)), origin, notes)
+
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a folder that is named as the published ones; see `Format.small`."""
+        rows, atoms, b_dec, vectors = algebra.drawn()
+        folder = folder / "gemma-scope-2b-pt-res/layer_4/width_16k/average_l0_8"
+        folder.mkdir(parents=True)
+        tensors = {"W_enc": rows.T, "W_dec": atoms, "b_dec": b_dec, **vectors}
+        np.savez(folder / WEIGHTS, allow_pickle=False, **{name: value.numpy() for name, value in tensors.items()})
+        return folder
 
 
 def _from_names(file: Path) -> tuple[str | None, str | None]:

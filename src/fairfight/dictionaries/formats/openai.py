@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary
@@ -61,6 +62,16 @@ class OpenAI:
             dictionary = NormalisedSae(algebra.build("topk", parameters, k=k), ("layer_norm",))
             notes = ("layer_norm of each token, undone after decoding",)
         return Foreign(dictionary, Origin("OpenAI", activation, model, hook_name, site), notes)
+
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a file in folders that are named as the published ones; see `Format.small`."""
+        rows, atoms, b_dec, vectors = algebra.drawn()
+        file = folder / "gpt2-small/resid_post_mlp_v5_32k/autoencoders/4.pt"
+        file.parent.mkdir(parents=True)
+        state = {"encoder.weight": rows, "decoder.weight": atoms.T, "pre_bias": b_dec, "latent_bias": vectors["b_enc"]}
+        torch.save({**state, "activation": "TopK", "activation_state_dict": {"k": 4, "postact_fn": "ReLU"}}, file)
+        return file
 
 
 def _head(path: Path) -> bytes:

@@ -26,8 +26,9 @@ import torch
 from safetensors import SafetensorError
 
 from fairfight import registry
-from fairfight.dictionaries.contract import Card, Dictionary
-from fairfight.dictionaries.formats._files import PICKLES, is_pickle
+from fairfight.dictionaries.contract import Card, Dictionary, TrainingFlops
+from fairfight.dictionaries.formats import _parameters as algebra
+from fairfight.dictionaries.formats._files import PICKLES, is_pickle, read_json, section
 from fairfight.dictionaries.formats._foreign import NOTHING_GIVEN, Foreign, Given, Origin, Published, place
 from fairfight.dictionaries.formats._normalised import NormalisedSae, steps_in
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, UnsafeFileError, has_no_room
@@ -66,6 +67,13 @@ class Own:
         published = Published(card.l0, card.fvu)
         origin = Origin("fairfight", dictionary.architecture, model, hook_name, site, True, published)
         return Foreign(dictionary, origin, card=card)
+
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a TopK autoencoder; see `Format.small`."""
+        card = Card("topk", {}, 0, "resid_post.4", "a/model", "", 0, TrainingFlops(0, 0), 0, 0.5, 4.0, 0.0)
+        save(algebra.build("topk", algebra.drawn(), k=4), card, folder)
+        return folder
 
 
 def save(dictionary: Dictionary, card: Card, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -117,9 +125,10 @@ def load(folder: Path) -> Loaded:
                 f"{folder} holds no {name}; a dictionary folder has {CFG}, {WEIGHTS} and {CARD}. "
                 "Give the folder that `save` wrote."
             )
-    kept = _json(folder / CARD)
-    cfg_bytes, weight_bytes = (_verified(folder / name, kept.get("sha256", {})) for name in (CFG, WEIGHTS))
-    card = Card.from_json(kept.get("card", {}))
+    kept = read_json(folder / CARD)
+    checksums = section(folder / CARD, kept, "sha256")
+    cfg_bytes, weight_bytes = (_verified(folder / name, checksums) for name in (CFG, WEIGHTS))
+    card = Card.from_json(section(folder / CARD, kept, "card"))
     try:
         tensors = safetensors.torch.load(weight_bytes)
     except SafetensorError as error:
@@ -209,13 +218,6 @@ def _verified(file: Path, checksums: dict[str, str]) -> bytes:
             f"{file} has the SHA-256 {found}, but its {CARD} says {expected}. Train or fetch the dictionary again."
         )
     return content
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_bytes())
-    except ValueError as error:
-        raise DamagedFileError(f"{file} is not JSON ({error}). Train or fetch the dictionary again.") from error
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

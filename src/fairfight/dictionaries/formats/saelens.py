@@ -16,11 +16,13 @@ entries that concern training alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary
@@ -141,6 +143,15 @@ class SAELens:
         excluded, published = _is_bos_excluded(read.metadata), _published(path)
         origin = Origin("SAELens", architecture, model, hook_name, site, excluded, published)
         return Foreign(dictionary, origin, read.notes + notes)
+
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a TopK autoencoder behind a layer norm, in the layout that ours shares; see `Format.small`."""
+        dictionary = NormalisedSae(algebra.build("topk", algebra.drawn(), k=4), ("layer_norm",))
+        save_file(dictionary.tensors(), folder / WEIGHTS)
+        metadata = {"model_name": "a/model", "hook_name": "blocks.4.hook_resid_post", "sae_lens_version": "6.54.12"}
+        (folder / CFG).write_text(json.dumps({**dictionary.cfg(), "metadata": metadata}))
+        return folder
 
 
 def _is_version_6(file: Path, cfg: Mapping[str, Any]) -> bool:

@@ -7,10 +7,13 @@ Source: eai-sparsify 1.3.3, `sparse_coder.py`, `config.py`, `fused_encoder.py`, 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+
+from safetensors.torch import save_file
 
 from fairfight.dictionaries.formats import _parameters as algebra
 from fairfight.dictionaries.formats._files import check_entries, check_size, read_json, read_safetensors, whole_number
@@ -65,6 +68,19 @@ class Sparsify:
         excluded = False if run.get("exclude_tokens") == [] else None
         origin = Origin("sparsify", "topk", model, hook_name, site, excluded)
         return Foreign(algebra.build("topk", parameters, k=k), origin, tuple(notes))
+
+    @staticmethod
+    def small(folder: Path) -> Path:
+        """Write a hookpoint's folder within its run; see `Format.small`."""
+        rows, atoms, b_dec, vectors = algebra.drawn()
+        hookpoint = folder / "layers.4"
+        hookpoint.mkdir()
+        state = {"encoder.weight": rows, "encoder.bias": vectors["b_enc"], "W_dec": atoms, "b_dec": b_dec}
+        save_file(state, hookpoint / WEIGHTS)
+        cfg = {"activation": "topk", "d_in": len(b_dec), "num_latents": len(rows), "k": 4}
+        (hookpoint / CFG).write_text(json.dumps({**cfg, "transcode": False, "skip_connection": False}))
+        (folder / RUN).write_text(json.dumps({"model": "a/model", "exclude_tokens": []}))
+        return hookpoint
 
 
 def _checked_k(file: Path, cfg: Mapping[str, Any], notes: list[str]) -> int:

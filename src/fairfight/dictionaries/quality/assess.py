@@ -12,14 +12,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.activations.harvest import harvest
 from fairfight.activations.shards import Activations
-from fairfight.dictionaries.contract import Card, Dictionary
-from fairfight.dictionaries.formats import load as load_dictionary
+from fairfight.dictionaries.check import Expected, check_loaded, check_read
+from fairfight.dictionaries.contract import Dictionary, TokenSource
+from fairfight.dictionaries.formats import NOTHING_GIVEN, Foreign, Given, Origin, format_of, load_any, located
+from fairfight.dictionaries.formats import load as load_own
+from fairfight.dictionaries.from_files import named
 from fairfight.dictionaries.quality import record
 from fairfight.dictionaries.quality.firing import is_dead
 from fairfight.dictionaries.quality.intervals import Undefined
@@ -46,6 +50,8 @@ from fairfight.texts import read_texts
 
 MEASURING_VERSION = 1
 """Raise it when a number would come out another: cached records are measured anew."""
+_CHECKED_TOKENS = 32_768
+"""Of how many tokens, at most, the ones are drawn on which dictionaries of others are checked."""
 _FEW_TEXTS = 20
 _SINK_RATIO = 5
 """First tokens that hold so many times the variance of an average token, and over half of all, are named."""
@@ -63,13 +69,17 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """A dictionary that is measured."""
+    """A dictionary that is measured, and what came with it."""
 
     name: str
     folder: Path
-    dictionary: Dictionary
-    card: Card
+    read: Foreign
     sha256: str
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """The dictionary itself."""
+        return self.read.dictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,22 +109,27 @@ def assess(
     cache: Path,
     watcher: Watcher,
     settings: Settings,
+    given: Given = NOTHING_GIVEN,
 ) -> dict[str, Any]:
     """Give the record (see `record`) of the dictionaries in `folders` on the texts of a file.
 
-    An empty `site` means the one that the dictionaries' cards name. Activations and finished records are kept in `cache`,
+    A folder is whatever `formats.load_any` takes; what its files leave open stands in `given`. One that is not ours, whose
+    checksums would tell, is checked on the texts' tokens before it is measured (`check.check_loaded`). An empty `site`
+    means the one that the dictionaries' files name. Activations and finished records are kept in `cache`,
     so the same question asked twice is answered from there.
 
     Raises:
-        InputError: a folder is no dictionary, the texts cannot be read, or the site is missing from the cards.
+        InputError: a folder is no dictionary, one is not what was published, the texts cannot be read, or no file names
+            the site.
+        DictionaryError: a dictionary is damaged, or holds NaN.
         SiteError: the model has no such site.
         WidthMismatchError: a dictionary has another width than the site.
     """
-    subjects = _subjects(folders)
+    subjects = _subjects(folders, given)
     chosen = site or _common_site(subjects)
     lines = read_texts(texts)
     loaded = load_model(model)
-    _check_widths(subjects, loaded, chosen)
+    _check_places(subjects, loaded, chosen)
     scene = _Scene(
         loaded,
         str(resolve(loaded, chosen)),
@@ -123,6 +138,7 @@ def assess(
         _harvested(loaded, lines, chosen, cache, settings, watcher),
         settings,
     )
+    _check_published(subjects, scene.activations)
     key = _key(subjects, scene)
     kept = cache / "quality" / f"{key[:24]}.json"
     if not kept.is_file():
@@ -132,26 +148,34 @@ def assess(
     )  # read back, so that the first answer is the later ones to the bit
 
 
-def _subjects(folders: Sequence[Path]) -> list[_Subject]:
-    for folder in folders:
-        if not folder.exists():
-            raise InputError(
-                f"There is no dictionary folder {folder}. Give the folder of a dictionary, such as "
-                ".fairfight/dictionaries/topk-… after `fairfight run`."
-            )
-    loaded = [load_dictionary(folder) for folder in folders]
-    for folder, own in zip(folders, loaded, strict=True):
+def _subjects(folders: Sequence[Path], given: Given) -> list[_Subject]:
+    read = [_read(folder, given) for folder in folders]
+    for folder, own in zip(folders, read, strict=True):
         if own.dictionary.is_transcoder:
             raise InputError(
                 f"{folder} holds a transcoder, which reads one site and gives another; here a dictionary is measured on the "
                 "site that it gives back. Its card holds FVU, L0 and dead share against its own output."
             )
-    plain = [f"{own.dictionary.kind}, seed {own.card.seed}" for own in loaded]
+    plain = [
+        f"{own.dictionary.kind}, seed {own.card.seed}" if own.card else f"{own.dictionary.kind} of {own.origin.library}"
+        for own in read
+    ]
     names = [f"{name}, {place + 1}" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
     return [
-        _Subject(name, folder, own.dictionary, own.card, _sha256(own.dictionary))
-        for name, folder, own in zip(names, folders, loaded, strict=True)
+        _Subject(name, folder, own, _sha256(own.dictionary))
+        for name, folder, own in zip(names, folders, read, strict=True)
     ]
+
+
+def _read(folder: Path, given: Given) -> Foreign:
+    """Give a dictionary; of ours even where its card names no model or site, which others have to name."""
+    with named(folder):
+        path = located(folder)
+        if format_of(path) != "own":
+            return load_any(path, given=given)
+        dictionary, card = load_own(path)
+        origin = Origin("fairfight", dictionary.architecture, card.model, card.site, card.site or None)
+        return Foreign(dictionary, origin, card=card)
 
 
 def _sha256(dictionary: Dictionary) -> str:
@@ -163,22 +187,39 @@ def _sha256(dictionary: Dictionary) -> str:
 
 
 def _common_site(subjects: Sequence[_Subject]) -> str:
-    sites = {own.card.site for own in subjects}
+    sites = {own.read.origin.site for own in subjects}
     if len(sites) == 1 and (found := sites.pop()):
         return found
-    said = ", ".join(f"{own.folder}: {own.card.site or 'no site'}" for own in subjects)
-    raise SiteError(f"The cards do not name one site ({said}). Say by --site where the dictionaries are measured.")
+    said = ", ".join(f"{own.folder}: {own.read.origin.site or 'no site that is read here'}" for own in subjects)
+    raise SiteError(f"The files do not name one site ({said}). Say by --site where the dictionaries are measured.")
 
 
-def _check_widths(subjects: Sequence[_Subject], model: Model, site: str) -> None:
+def _check_places(subjects: Sequence[_Subject], model: Model, site: str) -> None:
     width = locate(model, site).width
     for own in subjects:
         if own.dictionary.d_model != width:
+            origin = own.read.origin
             raise WidthMismatchError(
                 f"Activations of {model.name} at {site} have width {width}, but the dictionary {own.folder} takes "
-                f"{own.dictionary.d_model}. Choose the model and site that it was trained on (its card says "
-                f"{own.card.model or 'no model'}, {own.card.site or 'no site'})."
+                f"{own.dictionary.d_model}. Choose the model and site that it was trained on (its files say "
+                f"{origin.model or 'no model'}, {origin.hook_name or 'no site'})."
             )
+        if own.read.card is None:
+            with named(own.folder):
+                expected = Expected.of(own.read)
+                check_read(own.dictionary, expected, site=str(resolve(model, site)), d_model=width)
+
+
+def _check_published(subjects: Sequence[_Subject], activations: Activations) -> None:
+    """Check on a sample of the tokens that dictionaries of others do what was published."""
+    foreign = [own for own in subjects if own.read.card is None]
+    if foreign:
+        rows = np.arange(len(activations.token_counts))
+        memory_bytes = 4 * activations.d_model * _CHECKED_TOKENS
+        tokens = TokenSource.from_activations(activations, rows, memory_bytes=memory_bytes)
+    for own in foreign:
+        with named(own.folder):
+            check_loaded(own.dictionary, tokens, Expected.of(own.read))
 
 
 def _harvested(
@@ -346,8 +387,10 @@ def _about(own: _Subject) -> dict[str, Any]:
         "name": own.name,
         "folder": str(own.folder),
         "kind": own.dictionary.kind,
-        "seed": own.card.seed,
-        "recipe": dict(own.card.recipe),
+        "library": own.read.origin.library,
+        "notes": list(own.read.notes),
+        "seed": own.read.card.seed if own.read.card else None,
+        "recipe": dict(own.read.card.recipe) if own.read.card else {},
         "latents": own.dictionary.latents,
         "d_model": own.dictionary.d_model,
         "is_signed": own.dictionary.is_signed,
@@ -359,13 +402,17 @@ def _cautions(subjects: Sequence[_Subject], scene: _Scene, measured: dict[str, A
     """Give what a reader should know before leaning on the numbers."""
     found = []
     for own in subjects:
-        if own.card.model and own.card.model != scene.model.name:
-            found.append(f"{own.name} was trained on {own.card.model}, and is measured on {scene.model.name}.")
-        if own.card.site and own.card.site != scene.site:
-            found.append(f"{own.name} was trained at {own.card.site}, and is measured at {scene.site}.")
-        if own.card.activations_key == scene.activations.key:
+        origin, card = own.read.origin, own.read.card
+        if origin.model and origin.model != scene.model.name:
+            found.append(f"{own.name} was trained on {origin.model}, and is measured on {scene.model.name}.")
+        if origin.site and origin.site != scene.site:
+            found.append(f"{own.name} was trained at {origin.site}, and is measured at {scene.site}.")
+        if card and card.activations_key == scene.activations.key:
             found.append(f"{own.name} was trained on tokens of these very texts; on others it does worse.")
-    if len({content_hash([own.dictionary.kind, dict(own.card.recipe)]) for own in subjects}) > 1:
+    cards = [own.read.card for own in subjects if own.read.card]
+    if len(subjects) > 1 and len(cards) < len(subjects):
+        found.append("Not every dictionary came with its recipe, so whether they are seeds of one is not known.")
+    elif len({content_hash([card.kind, dict(card.recipe)]) for card in cards}) > 1:
         found.append("The dictionaries differ in recipe, so they are no seeds of one: stability compares recipes.")
     if len({own.sha256 for own in subjects}) < len(subjects):
         found.append("Some dictionaries are the same to the bit, so they say nothing about another seed.")
