@@ -163,10 +163,10 @@ def quality(
 
 @app.command(name="list")
 def list_(
-    shelf: Annotated[str, typer.Argument(help="tasks, methods or kinds; all when left out.")] = "",
+    shelf: Annotated[str, typer.Argument(help="tasks, methods, kinds or formats; all when left out.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the plug-ins: tasks, methods, dictionary kinds, whoever brought them."""
+    """List the plug-ins: tasks, methods, dictionary kinds and formats, whoever brought them."""
     if shelf and shelf not in registry.SHELVES:
         raise InputError(
             f"There is no shelf '{shelf}'; there are {', '.join(registry.SHELVES)}.{nearest(shelf, registry.SHELVES)}"
