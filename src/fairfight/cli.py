@@ -206,11 +206,11 @@ def quality(
 @app.command(name="list")
 def list_(
     shelf: Annotated[
-        str, typer.Argument(help="tasks, methods, kinds or dictionaries; the first three when left out.")
+        str, typer.Argument(help="tasks, methods, kinds, formats or dictionaries; the first four when left out.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the plug-ins (tasks, methods, dictionary kinds, whoever brought them), or the dictionaries that are shipped."""
+    """List the plug-ins (tasks, methods, dictionary kinds and formats, whoever brought them), or the shipped dictionaries."""
     if shelf == "dictionaries":
         _list_shipped(as_json=as_json)
         return

@@ -396,6 +396,7 @@ def theirs(width=384, layer=0):
     axes = torch.cat([torch.eye(width), -torch.eye(width)])
     exact = ReLUDictionary(SaeWeights(axes, torch.zeros(2 * width), axes, torch.zeros(width)))
     card = Card("relu", {}, 0, f"resid_post.{layer}", "all-MiniLM-L6-v2", "", None, None, None, 0.0, float(width), 0.0)
+    shutil.rmtree("theirs", ignore_errors=True)
     save_dictionary(exact, card, Path("theirs"))
     Path("theirs/card.json").unlink()
 

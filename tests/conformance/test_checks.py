@@ -150,7 +150,7 @@ def test_a_dictionary_whose_codes_are_the_tokens_may_cost_nothing_whatever_its_n
         (
             {"load": "_files.read_state_dict(path / 'careless.pt')"},
             "format_refuses_renamed_tensors_and_nan",
-            "in which 'rows' is NaN",
+            "careless.pt, in which 'rows' is called 'rows_': is read, or is no error of ours",
         ),
         (
             {"load": "torch.load(path / 'careless.pt', weights_only=False)"},
@@ -163,7 +163,7 @@ def test_a_dictionary_whose_codes_are_the_tokens_may_cost_nothing_whatever_its_n
 def test_a_careless_format_is_refused(changes, check, words, shelve, tmp_path):
     shelve("formats", "careless", FORMAT.format(**STRICT | changes))
     (tmp_path / "there").mkdir()
-    with pytest.raises((AssertionError, KeyError), match=words):
+    with pytest.raises(AssertionError, match=words):
         getattr(conformance, check)("careless", tmp_path / "there")
 
 

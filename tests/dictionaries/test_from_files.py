@@ -133,6 +133,9 @@ def test_what_the_files_leave_open_stands_in_the_recipe(topk, source):
     with pytest.raises(InputError, match=r"does not say which model .*model = \"gpt2\" in a study's recipe"):
         FromFiles(path=str(topk)).checked(source, 0)
     assert FromFiles(path=str(topk), model="gpt2").checked(source, 0).origin.model == "gpt2"
+    del cfg["metadata"]["hook_name"]
+    (topk / "cfg.json").write_text(json.dumps(cfg))
+    assert FromFiles(path=str(topk), model="gpt2", site="{site}").checked(source, 0).origin.site == SITE
 
 
 def test_a_recipe_without_a_path_or_with_a_word_for_a_number_is_refused():

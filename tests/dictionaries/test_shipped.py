@@ -20,8 +20,31 @@ NAMES = [own.name for own in shipped()]
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """Tokens of each site, of English that stands in no training text."""
-    words = "a letter about the weather was sent to every house near the river before anyone had read it aloud".split()
-    texts = [" ".join(words[(row * 7 + at * (1 + row % 3)) % len(words)] for at in range(24)) + f" {row}" for row in range(60)]
+    words = [
+        "a",
+        "letter",
+        "about",
+        "the",
+        "weather",
+        "was",
+        "sent",
+        "to",
+        "every",
+        "house",
+        "near",
+        "the",
+        "river",
+        "before",
+        "anyone",
+        "had",
+        "read",
+        "it",
+        "aloud",
+    ]
+    texts = [
+        " ".join(words[(row * 7 + at * (1 + row % 3)) % len(words)] for at in range(24)) + f" {row}"
+        for row in range(60)
+    ]
     sites = sorted({card.site for own in shipped() for card in own.cards})
     found = harvest(load_model("all-MiniLM-L6-v2"), texts, sites, tmp_path_factory.mktemp("activations"))
     return {site: TokenSource.from_activations(store, store.rows(texts)) for site, store in found.items()}

@@ -251,7 +251,11 @@ class Card:
         try:
             return TypeAdapter(cls).validate_python(plain)
         except ValidationError as error:
-            raise DamagedFileError(f"card.json is not as it was saved: {error}. Save the dictionary again.") from error
+            first = error.errors()[0]
+            raise DamagedFileError(
+                f"card.json has {first['input']!r} under '{'.'.join(map(str, first['loc']))}': {first['msg']}. Save the "
+                "dictionary again."
+            ) from error
 
 
 def take_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

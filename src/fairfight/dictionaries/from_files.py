@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class FromFiles:
     model: str | None = None
     """This and the next four: what the files do not say, see `formats.Given`."""
     site: str | None = None
+    """`{site}` where the path has a place for it, and the files do not say whether they are of that site."""
     architecture: str | None = None
     input_scale: float | None = None
     is_centred: bool | None = None
@@ -61,7 +63,7 @@ class FromFiles:
     def files_hash(self, site: str, seed: int) -> str | None:
         """Give a hash of the files that are read for a site and seed; None where there is no dictionary."""
         try:
-            return formats.files_hash(formats.located(self._path(site, seed)))
+            return formats.files_hash(_located(self._filled(self.path, site, seed)))
         except InputError:
             return None
 
@@ -73,10 +75,12 @@ class FromFiles:
             DictionaryError: a file is damaged, or a weight is NaN or infinite.
             WidthMismatchError: the site has another width.
         """
-        path = self._path(site, seed)
+        path = self._filled(self.path, site, seed)
         known = formats.Given(**{name: getattr(self, name) for name in formats.Given._fields})
+        if self.site is not None:
+            known = known._replace(site=self._filled(self.site, site, seed))
         with named(path):
-            foreign = formats.load_any(path, given=known)
+            foreign = formats.load_any(_located(path), given=known)
             _check_site(path, foreign.origin, site)
             check_read(foreign.dictionary, self._expected(foreign), site=site, d_model=d_model)
         return foreign
@@ -90,7 +94,7 @@ class FromFiles:
         """
         foreign = self.opened(tokens.site, seed, tokens.d_model)
         tolerance = USUAL._replace(l0=self.l0_tolerance, fvu=self.fvu_tolerance, tokens=self.check_tokens)
-        with named(self._path(tokens.site, seed)):
+        with named(self._filled(self.path, tokens.site, seed)):
             check_loaded(foreign.dictionary, tokens, self._expected(foreign), tolerance=tolerance)
         return foreign
 
@@ -102,9 +106,9 @@ class FromFiles:
             "(relu, topk, ...). Save the dictionary again."
         )
 
-    def _path(self, site: str, seed: int) -> str:
+    def _filled(self, text: str, site: str, seed: int) -> str:
         layer = site.rpartition(".")[2]
-        return self.path.replace("{seed}", str(seed)).replace("{site}", site).replace("{layer}", layer)
+        return text.replace("{seed}", str(seed)).replace("{site}", site).replace("{layer}", layer)
 
     def _expected(self, foreign: formats.Foreign) -> Expected:
         said = {name: getattr(self, name) for name in ("l0", "fvu", "mean_token_fvu")}
@@ -120,6 +124,12 @@ def named(path: str | Path) -> Iterator[None]:
         own = type(error) if isinstance(error, InputError) else DictionaryError
         sentence = str(error) if str(path) in str(error) else f"The dictionary {path}: {error}"
         raise own(sentence) from error
+
+
+@cache
+def _located(path: str) -> Path:
+    """Give where a dictionary lies, asking the hub once a process: a revision stays what it is, and keys are made often."""
+    return formats.located(path)
 
 
 def _check_site(path: str, origin: formats.Origin, site: str) -> None:

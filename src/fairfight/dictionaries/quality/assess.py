@@ -213,10 +213,10 @@ def _check_places(subjects: Sequence[_Subject], model: Model, site: str) -> None
 def _check_published(subjects: Sequence[_Subject], activations: Activations) -> None:
     """Check on a sample of the tokens that dictionaries of others do what was published."""
     foreign = [own for own in subjects if own.read.card is None]
-    if foreign:
-        rows = np.arange(len(activations.token_counts))
-        memory_bytes = 4 * activations.d_model * _CHECKED_TOKENS
-        tokens = TokenSource.from_activations(activations, rows, memory_bytes=memory_bytes)
+    if not foreign:
+        return
+    rows, memory_bytes = np.arange(len(activations.token_counts)), 4 * activations.d_model * _CHECKED_TOKENS
+    tokens = TokenSource.from_activations(activations, rows, memory_bytes=memory_bytes)
     for own in foreign:
         with named(own.folder):
             check_loaded(own.dictionary, tokens, Expected.of(own.read))
