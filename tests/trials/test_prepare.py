@@ -145,3 +145,12 @@ def test_a_transcoder_predicts_another_site_from_the_one_that_methods_look_at(ki
     np.testing.assert_allclose(pooled, pool(TokenBatch(predicted, inputs.offsets), "mean"), rtol=1e-3, atol=1e-4)
     with pytest.raises(InputError, match="is a transcoder"):
         check_loaded(dictionary, TokenSource.from_activations(opened.activations[SITE], rows), Expected())
+
+
+def test_methods_look_at_the_sites_of_the_study_and_not_at_a_transcoders_output(context):
+    opened = context(transcoder=SMALL, random_model=SMALL)
+    assert set(opened.activations) == {SITE, "mlp_out.1"}
+    for kind in ("transcoder", "random_model"):
+        prepare(opened, Job(kind, SITE, 0))
+        subject = opened.subject(kind, 0, 1)
+        assert set(subject.activations) == set(subject.dictionaries) == {SITE}

@@ -150,12 +150,13 @@ class Context:
         return self.setup.cache / "dictionaries" / f"{content['kind']}-{content_hash(content)[:24]}"
 
     def subject(self, dictionary: str | None, seed: int | None, split_seed: int) -> Subject:
-        """Give what a trial looks at; dictionaries that are not prepared yet are left out.
+        """Give what a trial looks at: the study's sites alone; dictionaries that are not prepared yet are left out.
 
         `seed` is the dictionary's; one that is trained on labels is that of the split, whatever `seed` says.
         """
         pooled: dict[str, PooledCodes] = {}
-        for site in self.activations:
+        sites = self.study.activations.sites
+        for site in sites:
             if dictionary is None:
                 continue
             job = Job(dictionary, site, seed or 0)
@@ -165,7 +166,7 @@ class Context:
         return Subject(
             model_name=self.study.model.name,
             allow_remote_code=self.study.model.allow_remote_code,
-            activations=self.activations,
+            activations={site: self.activations[site] for site in sites},
             cache=self.setup.cache / "pooled",
             dictionaries=pooled,
             max_tokens=self.study.activations.max_tokens,

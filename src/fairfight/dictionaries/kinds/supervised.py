@@ -31,7 +31,8 @@ class Supervised:
 
     Labels are those of the training examples of one split, which every method fits on as well; a study trains it anew for
     each split seed, because what one split trains on is another's validation. Attributes that go together share their
-    difference: an atom is a difference of means, and not the effect of its attribute with the others held.
+    difference: an atom is a difference of means, and not the effect of its attribute with the others held. A skyline is
+    no control, which a contestant has to beat: its role is `rival`.
     """
 
     is_seeded: ClassVar[bool] = False
