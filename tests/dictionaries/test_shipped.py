@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fairfight.activations.harvest import harvest
 from fairfight.cli import app
-from fairfight.dictionaries.check import Expected, check_loaded
+from fairfight.dictionaries.check import USUAL, Expected, check_loaded
 from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load_any
 from fairfight.dictionaries.shipped import PREFIX, folder_of, shipped
@@ -78,9 +78,9 @@ def test_each_does_what_its_card_says(name, sources):
     for seed in range(3 if "{seed}" in name else 1):
         foreign = load_any(name.format(seed=seed))
         tokens = sources[foreign.card.site]
-        expected = Expected.of(foreign)
-        # Other texts: sparser or denser by a third, and worse by a fifth of the variance, are no sign of a mistake.
-        check_loaded(foreign.dictionary, tokens, expected)
+        # Sentences of a dozen words over and over are other texts than chat replies and novels: k-means leaves 0.62 of their
+        # variance unexplained instead of 0.47.
+        check_loaded(foreign.dictionary, tokens, Expected.of(foreign), tolerance=USUAL._replace(fvu=0.2))
         assert foreign.card.seed == seed
 
 
