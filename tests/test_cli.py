@@ -251,7 +251,7 @@ def test_the_threshold_of_dense_latents_is_an_option(measure, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dictionary": ("nowhere",)}, "There is no dictionary folder nowhere"),
+        ({"dictionary": ("nowhere",)}, "'nowhere' is no folder or file here"),
         ({"texts": "nowhere.txt"}, "nowhere.txt cannot be read"),
         ({"texts": "empty.txt"}, "holds no text"),
         ({"model": "all-MiniLM-L6-v2"}, "names no revision"),

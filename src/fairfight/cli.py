@@ -309,25 +309,21 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
 
 
 def _given(pairs: Sequence[str]) -> Given:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     from fairfight.dictionaries.formats import Given
 
-    known: dict[str, Any] = {}
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        try:
-            known[name] = json.loads(value)
-        except ValueError:
-            known[name] = value
-        try:
-            TypeAdapter(Given).validate_python(known)
-        except ValidationError:
-            raise InputError(
-                f"--given {pair} is nothing that can be given; expected NAME=VALUE, where NAME is one of "
-                f"{', '.join(Given._fields)}, such as model=gpt2 or is_centred=true.{nearest(name, Given._fields)}"
-            ) from None
-    return Given(**known)
+    known = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    try:
+        if all(known.values()):
+            return TypeAdapter(Given).validate_python(known)
+    except ValueError:
+        pass
+    unknown = next((name for name in known if name not in Given._fields), "")
+    raise InputError(
+        f"--given {' --given '.join(pairs)} cannot be; expected NAME=VALUE, where NAME is one of "
+        f"{', '.join(Given._fields)}, such as model=gpt2 or is_centred=true.{nearest(unknown, Given._fields)}"
+    )
 
 
 def _roster(run_folder: Path) -> Roster:

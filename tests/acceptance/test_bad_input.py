@@ -476,7 +476,7 @@ def test_a_broken_dictionary_of_others_is_refused_in_a_study_and_in_quality(run,
     breaks, error, words = BROKEN[case]
     breaks()
     refused(run(extra=GIVEN.format(more="")), error, words)
-    words = words.replace("On 64 tokens", "On 192 tokens")
+    words = words.replace("On 64 tokens", "On 128 tokens")
     refused(call("quality", "theirs", "--model", "all-MiniLM-L6-v2", "--texts", "texts.jsonl"), error, words)
     assert not Path("exploded").exists()
     assert not list(Path.cwd().rglob(".*")), "a half-written file was left"
@@ -499,7 +499,7 @@ def test_what_else_a_study_may_say_of_a_dictionary_of_others_and_not_mean(run):
 def test_what_cannot_be_given_to_quality_is_refused(run, given):
     theirs()
     command = ("quality", "theirs", "--model", "all-MiniLM-L6-v2", "--texts", "texts.jsonl", "--given", given)
-    refused(call(*command), f"--given {given} is nothing that can be given; expected NAME=VALUE")
+    refused(call(*command), f"--given {given} cannot be; expected NAME=VALUE")
 
 
 def test_a_dictionary_of_others_plays_at_an_unknown_cost_and_an_edited_one_is_another(run, played):

@@ -298,7 +298,7 @@ def test_what_the_files_leave_open_is_given(measure, folder, tmp_path):
     cfg = json.loads((silent / "cfg.json").read_text())
     del cfg["metadata"]["model_name"]
     (silent / "cfg.json").write_text(json.dumps(cfg))
-    with pytest.raises(InputError, match=r"does not say which model.*--given 'model=\"gpt2\"'"):
+    with pytest.raises(InputError, match=r"does not say which model.*--given model=gpt2"):
         measure(silent)
     assert "was trained on gpt2, and is measured on" in measure(silent, given=Given(model="gpt2"))["cautions"][0]
 

@@ -113,9 +113,9 @@ def place(file: Path, given: Given, *, model: str | None, hook_name: str | None)
 
 def how_to_give(name: str, example: object) -> str:
     """Say how something that the files leave open is given: in a study, on the command line, in Python."""
-    toml = json.dumps(example)
+    written = example if isinstance(example, str) else json.dumps(example)
     return (
-        f"give it, such as {name} = {toml} in a study's recipe, `--given '{name}={toml}'` on the command line, "
+        f"give it, such as {name} = {json.dumps(example)} in a study's recipe, --given {name}={written} on the command line, "
         f"load_any(..., given=Given({name}={example!r})) in Python"
     )
 
