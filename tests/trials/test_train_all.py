@@ -125,6 +125,11 @@ def test_another_recipe_under_the_same_name_is_trained_anew(texts, cache, tmp_pa
             StudyError,
             "more than the tokens of one",
         ),
+        (
+            {"dictionaries": {"a": TOPK | {"recipe": {"latents": 10**9}}}},
+            StudyError,
+            "1,000,000,000 latents of width 384, weights, Adam's means and gradients take 11,444.1 GiB",
+        ),
         ({"texts": {"files": ["nowhere.jsonl"]}}, DataError, "cannot be read"),
     ],
 )

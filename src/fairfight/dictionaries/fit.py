@@ -19,13 +19,15 @@ from torch import Tensor
 
 from fairfight.dictionaries.kernels.contract import Kernels
 from fairfight.dictionaries.mixing import Mixing
-from fairfight.dictionaries.settings import check_positive
+from fairfight.dictionaries.settings import check_positive, check_room
 from fairfight.dictionaries.trainer import Revival, Rule, SaeState, SaeTrainer, unit_rows
 from fairfight.errors import DamagedFileError, InputError, NonFiniteError, StudyError
 
-__all__ = ["Job", "Plan", "Progress", "Scaling", "fit", "kernels_for", "scaling_of"]
+__all__ = ["Job", "Plan", "Progress", "Scaling", "fit", "kernels_for", "require_room", "scaling_of"]
 
 _SMALLEST = 1e-30
+_BYTES_A_WEIGHT = 32
+"""Encoder and decoder, two running means of each, and their gradients, in float32."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,13 @@ def kernels_for(latents: int, d_model: int, name: str = "auto", *, coarse: bool 
     return PlainKernels()
 
 
+def require_room(latents: Sequence[int], d_model: int) -> None:
+    """Raise StudyError where autoencoders of these sizes cannot be trained together in the machine's memory."""
+    said = ", ".join(f"{count:,}" for count in latents[:3]) + (", ..." if len(latents) > 3 else "")
+    what = f"To train {said} latents of width {d_model}, weights, Adam's means and gradients"
+    check_room(what, _BYTES_A_WEIGHT * d_model * sum(latents))
+
+
 def scaling_of(sample: Float[Tensor, "token d_model"]) -> Scaling:
     """Give the scaling that a sample of the tokens asks for."""
     mean = sample.double().mean(dim=0)
@@ -153,6 +162,7 @@ def fit(
     """
     if len({job.name for job in jobs}) != len(jobs):
         raise StudyError("Two jobs have the same name; give each its own.")
+    require_room([job.latents for job in jobs], len(scaling.mean))
     states = [_state_of(job, scaling) for job in jobs]
     done = _restore(checkpoint, jobs, states) if checkpoint is not None and checkpoint.is_file() else 0
     d_model = len(scaling.mean)

@@ -17,6 +17,7 @@ from fairfight import __version__
 from fairfight.contests.detect import play
 from fairfight.contests.examples import Collection
 from fairfight.dictionaries.contract import Card
+from fairfight.dictionaries.fit import require_room
 from fairfight.dictionaries.from_files import FromFiles
 from fairfight.errors import DiskFullError, FairfightError
 from fairfight.ledger import Ledger
@@ -75,7 +76,7 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
     model = load(study.model.name, allow_remote_code=study.model.allow_remote_code)
     for name in asked_sites:
         locate(model, name)
-    _open_given(study, _sites_tried(field, configurations), model)
+    _try_dictionaries(study, _sites_tried(field, configurations), model)
     watcher.expects(estimate(study, field, configurations, collection, corpus, model, len(ledger.keys())))
     setup = set_up(study, model, collection, corpus, _harvest_progress(watcher))
     del model
@@ -87,10 +88,11 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         engine.close()
 
 
-def _open_given(study: Study, sites: Mapping[str, tuple[str, ...]], model: Model) -> None:
-    """Open every dictionary that is read from files, before an hour is spent on what one of them then stops."""
+def _try_dictionaries(study: Study, sites: Mapping[str, tuple[str, ...]], model: Model) -> None:
+    """Open every dictionary that is read from files, and measure the others' size, before an hour is spent for nothing."""
     for job in jobs(study, range(study.trials.dictionary_seeds), sites):
         recipe = recipe_of(study, job.dictionary)
+        require_room([getattr(recipe, "latents", None) or 0], locate(model, job.site).width)
         if isinstance(recipe, FromFiles):
             recipe.opened(job.site, job.seed, locate(model, job.site).width)
 

@@ -18,7 +18,7 @@ import torch
 from fairfight.activations.harvest import harvest
 from fairfight.activations.shards import Activations
 from fairfight.dictionaries.contract import TRAINING_VERSION, Card, Recipe, TokenSource
-from fairfight.dictionaries.fit import Plan, Progress, fit
+from fairfight.dictionaries.fit import Plan, Progress, fit, require_room
 from fairfight.dictionaries.formats import load, save
 from fairfight.dictionaries.mixing import Mixing
 from fairfight.dictionaries.sae import Trainable, sample_of
@@ -27,7 +27,7 @@ from fairfight.dictionaries.train import Trained, carded, settings_of
 from fairfight.errors import StudyError
 from fairfight.ledger import read_json, write_json
 from fairfight.models.load import load as load_model
-from fairfight.models.sites import resolve
+from fairfight.models.sites import locate, resolve
 from fairfight.records import content_hash
 from fairfight.seeds import stream
 from fairfight.texts import pieces, read_texts
@@ -80,7 +80,8 @@ def train_all(training: Training, cache: Path, watcher: Watcher) -> list[Made]:
     three times (Adam's means); kinds that are not trained by steps hold up to 1.5 GiB of tokens.
 
     Raises:
-        StudyError, PluginError: the file names a kind or setting that does not exist, or two dictionaries share a place.
+        StudyError, PluginError: the file names a kind or setting that does not exist, or asks for more latents than fit into
+            the machine's memory.
         DataError: the texts cannot be read.
         SiteError: the model has no such site.
         NonFiniteError: a loss or a weight became NaN or infinite.
@@ -89,6 +90,8 @@ def train_all(training: Training, cache: Path, watcher: Watcher) -> list[Made]:
     recipes = {name: _recipe(name, section) for name, section in training.dictionaries.items()}
     model = load_model(training.model.name, allow_remote_code=training.model.allow_remote_code)
     sites = {name: str(resolve(model, section.site)) for name, section in training.dictionaries.items()}
+    for name, recipe in recipes.items():
+        require_room([getattr(recipe, "latents", None) or 0], locate(model, sites[name]).width)
     settings = training.activations
     stores = harvest(
         model,

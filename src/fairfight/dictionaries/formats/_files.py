@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import zipfile
@@ -16,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fairfight.dictionaries.settings import memory_bytes
 from fairfight.errors import DamagedFileError, InputError, NonFiniteError, UnsafeFileError, nearest
 
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -191,11 +191,6 @@ def _check_room(what: str, size: int) -> None:
             f"{what} take {size / 2**30:,.1f} GiB as float32 and {needed / 2**30:,.1f} GiB while they are read, but this "
             f"machine has {there / 2**30:,.1f} GiB. Choose a narrower dictionary or a larger machine."
         )
-
-
-def memory_bytes() -> int:
-    """Give how much memory the machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def check_entries(file: Path, entries: Mapping[str, Any], known: Iterable[str]) -> None:

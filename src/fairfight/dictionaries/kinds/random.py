@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairfight.dictionaries.contract import Dictionary, Fit, TokenSource, TrainingFlops, take_tensors
-from fairfight.dictionaries.settings import check_k
+from fairfight.dictionaries.settings import check_k, check_room
 from fairfight.dictionaries.weights import project
 from fairfight.seeds import torch_stream
 
@@ -44,7 +44,12 @@ class Random:
         return cls(latents=64, k=4)
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:
-        """Give random directions with fitted thresholds."""
+        """Give random directions with fitted thresholds.
+
+        Raises:
+            StudyError: they do not fit into memory.
+        """
+        check_room(f"{self.latents:,} random directions of width {tokens.d_model}", 12 * self.latents * tokens.d_model)
         stream = torch_stream("dictionary", "random", seed)
         x = tokens.sample(self.fit_tokens, stream)
         directions = torch.nn.functional.normalize(torch.randn(self.latents, tokens.d_model, generator=stream), dim=1)
