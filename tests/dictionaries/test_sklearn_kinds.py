@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import load, save
+from fairfight.dictionaries.kinds import nmf
 from fairfight.dictionaries.kinds.ica import ICA, ICADictionary
 from fairfight.dictionaries.kinds.nmf import NMF, NMFDictionary
 from fairfight.dictionaries.kinds.sparse_coding import SparseCoding, SparseCodingDictionary
@@ -291,6 +292,13 @@ def test_nmf_codes_leave_little_more_error_than_scipys_where_parts_are_nearly_al
     least = sum(nnls(parts.T, target)[1] ** 2 for target in targets)
     found = np.square(targets - fitted["nmf"].dictionary.encode(held_out[:200]).double().numpy() @ parts).sum()
     assert least <= found < 1.04 * least
+
+
+def test_nmf_codes_are_the_same_with_and_without_numba(fitted, held_out, monkeypatch):
+    dictionary = fitted["nmf"].dictionary
+    compiled = dictionary.encode(held_out)
+    monkeypatch.setattr(nmf, "find_spec", lambda name: None)
+    torch.testing.assert_close(dictionary.encode(held_out), compiled, atol=1e-5, rtol=1e-4)
 
 
 def test_more_sweeps_bring_nmf_codes_nearer_to_the_optimum(fitted, held_out):
