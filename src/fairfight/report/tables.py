@@ -74,10 +74,10 @@ def gain_rows(found: Sequence[Gain]) -> Rows:
         "method",
         "dictionary",
         "base",
-        "AUROC before",
+        "before",
         "after",
         "gain",
-        "gap to the dense probe",
+        "gap",
         "closed",
         "FLOPs",
     )
