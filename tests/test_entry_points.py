@@ -27,7 +27,7 @@ def test_the_console_script_is_the_command_line():
 def test_the_plugins_are_listed_as_json(door):
     done = through(door, "list", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert {row["shelf"] for row in json.loads(done.stdout)["plugins"]} == {"tasks", "methods", "kinds"}
+    assert {row["shelf"] for row in json.loads(done.stdout)["plugins"]} == {"tasks", "methods", "kinds", "formats"}
 
 
 @DOORS

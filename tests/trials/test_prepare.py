@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import issparse
 
 from fairfight.activations.pool import pool
 from fairfight.activations.shards import TokenBatch
@@ -68,7 +69,8 @@ def context(tmp_path, monkeypatch):
 
 
 def pooled_codes(context: Context, job: Job) -> np.ndarray:
-    return np.asarray(open_pooled(context.folder(job)).codes("mean"))
+    codes = open_pooled(context.folder(job)).codes("mean", context.example_rows(job.site))
+    return codes.toarray() if issparse(codes) else codes
 
 
 def expected_codes(context: Context, job: Job, values: torch.Tensor, offsets: np.ndarray) -> np.ndarray:

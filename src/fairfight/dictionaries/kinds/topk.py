@@ -66,6 +66,9 @@ class TopKDictionary(Sae):
         values, chosen = self._largest(self.weights.pre_codes(x))
         return SparseCodes.of_chosen(values, chosen, self.latents)
 
+    def _decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+        return self.weights.decode_sparse(codes)
+
     def _largest(self, pre: Float[Tensor, "token latent"]) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
         values, chosen = pre.topk(self.k, dim=1, sorted=False)
         return values.relu_(), chosen
