@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,14 @@ def test_the_list_names_every_shelf(call):
     assert code == 0
     for name in ("harmful_intent", "logistic_probe", "lora_classifier", "topk", "kmeans"):
         assert name in out
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(call, monkeypatch, before, after):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")
+    monkeypatch.delenv("OMP_WAIT_POLICY") if before is None else monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    call("--version")
+    assert os.environ["OMP_WAIT_POLICY"] == after
 
 
 def test_the_version_needs_no_command(call):

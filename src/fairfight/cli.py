@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -251,6 +252,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one message and an exit code."""
+    # Before torch is loaded: threads that spin while they wait take the cores from those that work, and beside another
+    # job on the machine a training step then takes four times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         # Outside its standalone mode typer gives the code of an Exit back; Ctrl-C is one, with 130.
         code = app(standalone_mode=False)

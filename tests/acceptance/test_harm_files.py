@@ -35,7 +35,7 @@ set = "in_distribution"
 path = "{harm}/harmless_val.jsonl"
 label = 0
 set = "in_distribution"
-limit = 200
+limit = 100
 [[task.settings.files]]
 path = "{harm}/harmful_val.jsonl"
 label = 1
@@ -45,7 +45,7 @@ path = "{harm}/benign_role_play.csv"
 text = "prompt"
 label = 0
 set = "role_play"
-limit = 200
+limit = 100
 [[task.settings.wrapped]]
 set = "jailbreak_templates"
 of = "in_distribution"
@@ -62,7 +62,7 @@ seeds = 2
 
 
 def test_the_dense_probe_finds_public_harmful_instructions(tmp_path):
-    limit = int(os.environ.get("FAIRFIGHT_HARM_LIMIT", "600"))
+    limit = int(os.environ.get("FAIRFIGHT_HARM_LIMIT", "300"))
     study = tmp_path / "study.toml"
     study.write_text(STUDY.format(runs=tmp_path / "runs", harm=HARM, limit=limit))
     environment = {**os.environ, "FAIRFIGHT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}

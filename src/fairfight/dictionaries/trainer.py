@@ -259,7 +259,7 @@ class SaeTrainer:
         """Give what the encoder reads, and what codes times atoms should come to."""
         state = self.state
         if not self._is_transcoder:
-            centred = torch.add(-state.b_dec, batch, alpha=scale)
+            centred = torch.add(-state.b_dec, batch, alpha=scale, out=self._room("centred", batch.shape, state.b_dec))
             return centred, centred
         width = state.W_enc.shape[1]
         x = batch[:, :width] * scale
@@ -307,11 +307,9 @@ class SaeTrainer:
         pulls = [part.pull for part in found]
         size = len(pulls[0])
         # The encoder's gradient is that of the first: what the others add to it is in its pushes.
-        none = torch.zeros_like(push.pre)
-        parts = [
-            Entries(codes.latents, rows + index * size, value, none if index else push.pre)
-            for index, value in enumerate(values)
-        ]
+        parts = [Entries(codes.latents, rows, values[0], push.pre)]
+        for index, value in enumerate(values[1:], start=1):
+            parts.append(Entries(codes.latents, rows + index * size, value, torch.zeros_like(push.pre)))
         if revived is not None:
             parts.append(revived.entries._replace(pull_rows=revived.entries.pull_rows + len(pulls) * size))
             pulls.append(revived.pull)

@@ -28,6 +28,9 @@ from fairfight.dictionaries.kernels.contract import (
 from fairfight.dictionaries.weights import project
 
 CHUNK_TOKENS = 256
+"""Tokens whose dense codes are spread out at once."""
+_PRODUCT_BYTES = 2**24
+"""Of a chunk of the encoder's product: it should stay in the cache that all cores share, and still be large."""
 _LARGEST = np.float32(3.4e38)
 _NOTHING = np.empty(0, np.float32)
 _NO_BITS = np.empty((0, 0), np.uint16)
@@ -62,7 +65,9 @@ class NumbaKernels:
             "ends": np.zeros(latents + 1, np.int32),
             "counts": np.zeros((threads, latents), np.int32),
         }
+        self._turns = jit.turns()
         self._scratch: dict[str, np.ndarray] = {}
+        self._regular: dict[int, tuple[Tensor, Tensor]] = {}
         self._coarse = torch.empty(latents, d_model, dtype=torch.bfloat16) if coarse else None
         self._coarse_of: int | None = None
         self._room = 256
@@ -89,10 +94,10 @@ class NumbaKernels:
         # A group for each latent where k is large: bounds by the groups' largest would let too many through.
         groups = self._groups if 4 * k <= self._groups < len(W_enc) else len(W_enc)
         maxima = self._flat("maxima", self._threads * groups, np.float32).reshape(-1, groups)
-        pools = (maxima, *self._pools)
+        pools = (maxima, *self._pools, self._turns)
         if self._coarse is None or any_sign:
             floor = -_LARGEST if any_sign else _SMALLEST
-            for first, pre in _products(x, W_enc):
+            for first, pre in _products(x, W_enc, self._chunk(len(W_enc))):
                 part = slice(first, first + len(pre))
                 choosing.top_k(pre, bias, k, floor, by_token[0][part], by_token[1][part], *pools)
                 del pre  # The next product then takes its memory, which is still in the cache.
@@ -104,8 +109,8 @@ class NumbaKernels:
                     pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, by_token[0][part], by_token[1][part],
                     *pools,
                 )  # fmt: skip
-        rows = torch.arange(tokens, dtype=torch.int32)[:, None].expand(tokens, k).flatten()
-        return Codes(torch.arange(0, tokens * k + 1, k), torch.from_numpy(latents), rows, torch.from_numpy(values))
+        starts, rows = self._places(tokens, k)
+        return Codes(starts, torch.from_numpy(latents), rows, torch.from_numpy(values))
 
     def above(
         self,
@@ -118,12 +123,12 @@ class NumbaKernels:
         bias, bounds = b_enc.numpy(), floors.contiguous().numpy()
         starts = np.zeros(len(x) + 1, np.int64)
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for first, pre in _products(x, W_enc):
+        for first, pre in _products(x, W_enc, self._chunk(len(W_enc))):
             counts = np.zeros(len(pre), np.int64)
             while True:
-                latents = self._flat("room latents", CHUNK_TOKENS * self._room, np.int32).reshape(-1, self._room)
-                values = self._flat("room values", CHUNK_TOKENS * self._room, np.float32).reshape(-1, self._room)
-                choosing.above(pre, bias, bounds, latents, values, counts, self._threads)
+                latents = self._flat("room latents", len(pre) * self._room, np.int32).reshape(-1, self._room)
+                values = self._flat("room values", len(pre) * self._room, np.float32).reshape(-1, self._room)
+                choosing.above(pre, bias, bounds, latents, values, counts, self._turns, self._threads)
                 if counts.max() + choosing.BLOCK_COLUMNS <= self._room:
                     break
                 self._room = int(counts.max() * 1.25) + choosing.BLOCK_COLUMNS
@@ -164,7 +169,7 @@ class NumbaKernels:
         decoding.reconstruct(
             target.numpy(), W_dec.numpy(), codes.starts.numpy(), codes.latents.numpy(), values.numpy(),
             _NO_LEVELS if levels is None else levels.numpy(), depth, np.float32(scale), pull, losses, code_pulls,
-            sums, self._threads,
+            sums, self._turns, self._threads,
         )  # fmt: skip
         summed = torch.from_numpy(sums.sum(axis=0))
         return Reconstruction(float(losses.sum()), torch.from_numpy(pull), torch.from_numpy(code_pulls), summed)
@@ -193,7 +198,7 @@ class NumbaKernels:
         summing.gradients(
             x.numpy(), pull.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
-            kept["squares"], self._threads,
+            kept["squares"], self._turns, self._threads,
         )  # fmt: skip
         W_enc, W_dec = map(torch.from_numpy, self._rows)
         bias, is_touched = torch.from_numpy(kept["bias"]), torch.from_numpy(kept["touched"])
@@ -209,7 +214,7 @@ class NumbaKernels:
         self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
     ) -> Float[Tensor, " d_model"]:
         """Give the weighted sum of rows."""
-        return torch.from_numpy(summing.sum_of_rows(matrix.numpy(), weights.numpy(), self._threads))
+        return torch.from_numpy(summing.sum_of_rows(matrix.numpy(), weights.numpy(), self._turns, self._threads))
 
     def adam(
         self,
@@ -230,7 +235,8 @@ class NumbaKernels:
             weights.W_enc.numpy(), mean_enc.numpy(), square_enc.numpy(), gradients.W_enc.numpy(),
             weights.W_dec.numpy(), mean_dec.numpy(), square_dec.numpy(), gradients.W_dec.numpy(),
             gradients.is_touched.numpy(), coarse, unit_norm,
-            tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._threads,
+            tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._turns,
+            self._threads,
         )  # fmt: skip
         self._coarse_of = weights.W_enc.data_ptr()
         self._choices = self._reconstructions = 0
@@ -280,6 +286,15 @@ class NumbaKernels:
 
     # ------------------------------------------------------------------------------------------------- memory
 
+    def _places(self, tokens: int, k: int) -> tuple[Tensor, Tensor]:
+        """Give where each token's k entries begin, and the token of each entry: the same at every step."""
+        starts, rows = self._regular.get(k, (torch.empty(0), torch.empty(0)))
+        if len(starts) <= tokens:
+            starts = torch.arange(0, tokens * k + 1, k)
+            rows = torch.arange(tokens, dtype=torch.int32)[:, None].expand(tokens, k).flatten()
+            self._regular[k] = starts, rows
+        return starts[: tokens + 1], rows[: tokens * k]
+
     def _flat(self, name: str, size: int, kind: type) -> np.ndarray:
         """Give the first `size` places of a buffer that is kept from step to step and grows when it must."""
         held = self._scratch.get(name)
@@ -289,6 +304,10 @@ class NumbaKernels:
             )
         return held[:size]
 
+    def _chunk(self, latents: int) -> int:
+        """Give the tokens whose product is taken at once."""
+        return min(max(_PRODUCT_BYTES // (4 * latents), 64), 512)
+
     def _coarse_products(
         self, x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"]
     ) -> Iterator[tuple[int, np.ndarray]]:
@@ -297,17 +316,18 @@ class NumbaKernels:
         if self._coarse_of != W_enc.data_ptr():
             self._coarse.copy_(W_enc)
             self._coarse_of = W_enc.data_ptr()
-        narrow = x.bfloat16()
-        product = torch.empty(CHUNK_TOKENS, len(W_enc), dtype=torch.bfloat16)
-        for first in range(0, len(x), CHUNK_TOKENS):
-            part = narrow[first : first + CHUNK_TOKENS]
+        narrow, chunk = x.bfloat16(), self._chunk(len(W_enc))
+        bits = self._flat("coarse product", chunk * len(W_enc), np.uint16).reshape(chunk, -1)
+        product = torch.from_numpy(bits).view(torch.bfloat16)
+        for first in range(0, len(x), chunk):
+            part = narrow[first : first + chunk]
             out = product[: len(part)]
             torch.mm(part, self._coarse.T, out=out)
-            yield first, out.view(torch.uint16).numpy()
+            yield first, bits[: len(part)]
 
 
 def _products(
-    x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"]
+    x: Float[Tensor, "token d_model"], W_enc: Float[Tensor, "latent d_model"], chunk: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    for first in range(0, len(x), CHUNK_TOKENS):
-        yield first, project(x[first : first + CHUNK_TOKENS], W_enc).numpy()
+    for first in range(0, len(x), chunk):
+        yield first, project(x[first : first + chunk], W_enc).numpy()

@@ -6,11 +6,13 @@ import numpy as np
 from numba import prange, types
 from numba.extending import overload
 
-from fairfight.dictionaries.kernels.compiled.jit import ZERO, U, compiled, parallel
+from fairfight.dictionaries.kernels.compiled.jit import ZERO, U, compiled, parallel, taken
 
 _HALF = np.float32(0.5)
 _LOWEST = np.float32(-3.4e38)
 _BISECTIONS = 16
+_TURN = 16
+"""Rows that a thread takes at a time."""
 BLOCK_COLUMNS = 32
 """Columns that are looked at together when few of them are expected to be above their floor."""
 
@@ -172,54 +174,71 @@ def _rescored(x, rows, bias, r, n, pool, tags):
         i += 1
 
 
+@compiled
+def _top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live, turns):
+    rows = pre.shape[0]
+    first = taken(turns, _TURN)
+    while first < rows:
+        for r in range(first, min(first + _TURN, rows)):
+            n = _candidates(pre, bias, r, k, floor, maxima, pool, tags, live)
+            if n > k:
+                _keep_largest(pool, tags, n, k)
+                n = k
+            for i in range(n):
+                latents[r, i], values[r, i] = tags[i], pool[i]
+            for i in range(n, k):
+                latents[r, i], values[r, i] = 0, ZERO
+        first = taken(turns, _TURN)
+
+
 @parallel
-def top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live):
+def top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live, turns):
     """Write the k largest pre-activations of each row that exceed the floor; what is missing of k gets the value 0."""
-    rows, threads = pre.shape[0], maxima.shape[0]
-    for t in prange(threads):
-        for r in range(rows * t // threads, rows * (t + 1) // threads):
-            n = _candidates(pre, bias, r, k, floor, maxima[t], pool[t], tags[t], live[t])
-            if n > k:
-                _keep_largest(pool[t], tags[t], n, k)
-                n = k
-            for i in range(n):
-                latents[r, i], values[r, i] = tags[t, i], pool[t, i]
-            for i in range(n, k):
-                latents[r, i], values[r, i] = 0, ZERO
+    turns[0] = 0
+    for t in prange(maxima.shape[0]):
+        _top_k(pre, bias, k, floor, latents, values, maxima[t], pool[t], tags[t], live[t], turns)
 
 
-@parallel
-def top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima, pool, tags, live):
-    """Do as `top_k`, out of the `drawn` largest by coarse pre-activations, which are taken anew in float32."""
-    count, threads = pre.shape[0], maxima.shape[0]
-    for t in prange(threads):
-        for r in range(count * t // threads, count * (t + 1) // threads):
-            n = _candidates(pre, bias, r, drawn, floor, maxima[t], pool[t], tags[t], live[t])
+@compiled
+def _top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima, pool, tags, live, turns):
+    count = pre.shape[0]
+    first = taken(turns, _TURN)
+    while first < count:
+        for r in range(first, min(first + _TURN, count)):
+            n = _candidates(pre, bias, r, drawn, floor, maxima, pool, tags, live)
             if n > drawn:
-                _keep_largest(pool[t], tags[t], n, drawn)
+                _keep_largest(pool, tags, n, drawn)
                 n = drawn
-            _rescored(x, rows, bias, r, n, pool[t], tags[t])
+            _rescored(x, rows, bias, r, n, pool, tags)
             if n > k:
-                _keep_largest(pool[t], tags[t], n, k)
+                _keep_largest(pool, tags, n, k)
                 n = k
             for i in range(n):
-                value = pool[t, i]
-                latents[r, i], values[r, i] = tags[t, i], value if value > floor else ZERO
+                value = pool[i]
+                latents[r, i], values[r, i] = tags[i], value if value > floor else ZERO
             for i in range(n, k):
                 latents[r, i], values[r, i] = 0, ZERO
+        first = taken(turns, _TURN)
 
 
 @parallel
-def above(pre, bias, floors, latents, values, counts, threads):
-    """Write each row's pre-activations that exceed their latent's floor, in the order of the latents, and count them.
+def top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima, pool, tags, live, turns):
+    """Do as `top_k`, out of the `drawn` largest by coarse pre-activations, which are taken anew in float32."""
+    turns[0] = 0
+    for t in prange(maxima.shape[0]):
+        _top_k_rescored(
+            pre, x, rows, bias, k, drawn, floor, latents, values, maxima[t], pool[t], tags[t], live[t], turns
+        )
 
-    All are counted; they are all written where the largest count leaves a block of room.
-    """
+
+@compiled
+def _above(pre, bias, floors, latents, values, counts, turns):
     rows, columns = pre.shape
     room = latents.shape[1]
     block = BLOCK_COLUMNS
-    for t in prange(threads):
-        for r in range(rows * t // threads, rows * (t + 1) // threads):
+    begin = taken(turns, _TURN)
+    while begin < rows:
+        for r in range(begin, min(begin + _TURN, rows)):
             n = 0
             for first in range(0, columns, block):
                 last = min(first + block, columns)
@@ -236,6 +255,18 @@ def above(pre, bias, floors, latents, values, counts, threads):
                     latents[r, U(n)], values[r, U(n)] = j, value
                     n += np.int64(value > floors[U(j)])
             counts[r] = n
+        begin = taken(turns, _TURN)
+
+
+@parallel
+def above(pre, bias, floors, latents, values, counts, turns, threads):
+    """Write each row's pre-activations that exceed their latent's floor, in the order of the latents, and count them.
+
+    All are counted; they are all written where the largest count leaves a block of room.
+    """
+    turns[0] = 0
+    for _ in prange(threads):
+        _above(pre, bias, floors, latents, values, counts, turns)
 
 
 @parallel

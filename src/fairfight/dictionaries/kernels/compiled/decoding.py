@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import prange
 
-from fairfight.dictionaries.kernels.compiled.jit import BLOCK_ROWS, ZERO, U, compiled, parallel
+from fairfight.dictionaries.kernels.compiled.jit import BLOCK_ROWS, ZERO, U, compiled, parallel, taken
 
 
 @compiled
@@ -57,22 +57,16 @@ def _code_pulls(W_dec, latents, levels, a, z, pull, r, rows, out):
         i += 1
 
 
-@parallel
-def reconstruct(
-    target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, sums, threads
+@compiled
+def _reconstruct(
+    target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, sums, turns
 ):
-    """Write the scaled error of each row's reconstruction, its squared norm, and what it does to each code.
-
-    With levels (nested prefixes of the latents) there is an error for each, row r of level l at l * rows + r; the errors
-    of the levels that a latent takes part in are added up, deepest first, so that `pull` of a level is all that its
-    latents feel. `sums` gets the sum of the first level's pulls, a row for each block of rows.
-    """
     rows, width = target.shape
-    blocks = sums.shape[0]
-    for t in prange(threads):
-        for r in range(
-            min(blocks * t // threads * BLOCK_ROWS, rows), min(blocks * (t + 1) // threads * BLOCK_ROWS, rows)
-        ):
+    block = taken(turns, 1)
+    while block < sums.shape[0]:
+        for d in range(width):
+            sums[block, d] = ZERO
+        for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
             a, z = starts[r], starts[r + 1]
             loss = 0.0
             for d in range(width):
@@ -97,11 +91,24 @@ def reconstruct(
                 at = level * rows + r
                 for d in range(width):
                     pull[at, d] = pull[at, d] * scale + pull[at + rows, d]
-            block = r // BLOCK_ROWS
-            if r % BLOCK_ROWS == 0:
-                for d in range(width):
-                    sums[block, d] = pull[r, d]
-            else:
-                for d in range(width):
-                    sums[block, d] += pull[r, d]
+            for d in range(width):
+                sums[block, d] += pull[r, d]
             _code_pulls(W_dec, latents, levels, a, z, pull, r, rows, code_pulls)
+        block = taken(turns, 1)
+
+
+@parallel
+def reconstruct(
+    target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, sums, turns, threads
+):
+    """Write the scaled error of each row's reconstruction, its squared norm, and what it does to each code.
+
+    With levels (nested prefixes of the latents) there is an error for each, row r of level l at l * rows + r; the errors
+    of the levels that a latent takes part in are added up, deepest first, so that `pull` of a level is all that its
+    latents feel. `sums` gets the sum of the first level's pulls, a row for each block of rows.
+    """
+    turns[0] = 0
+    for _ in prange(threads):
+        _reconstruct(
+            target, W_dec, starts, latents, values, levels, depth, scale, pull, row_losses, code_pulls, sums, turns
+        )

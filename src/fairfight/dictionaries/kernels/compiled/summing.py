@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fairfight.dictionaries.kernels.compiled.jit import BLOCK_ROWS, ZERO, U, compiled, parallel
+from fairfight.dictionaries.kernels.compiled.jit import BLOCK_ROWS, ZERO, U, compiled, parallel, taken
+
+_TURN = 32
+"""Latents that a thread takes at a time."""
 
 
 @compiled
@@ -47,24 +50,6 @@ def group(latents, pull_rows, values, pushes, ends, counts, grouped_rows, groupe
 
 
 @compiled
-def _borders(ends, threads, weight):
-    """Part the latents among threads so that entries, and `weight` for each latent, are shared evenly."""
-    columns = ends.shape[0] - 1
-    borders = np.zeros(threads + 1, np.int64)
-    total = ends[columns] + weight * columns
-    part = 1
-    for j in range(columns):
-        while part < threads and ends[j] + weight * j >= total * part // threads:
-            borders[part] = j
-            part += 1
-    while part < threads:
-        borders[part] = columns
-        part += 1
-    borders[threads] = columns
-    return borders
-
-
-@compiled
 def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
     """Write the two gradient rows of one latent; give the gradient of its bias."""
     count, width = x.shape
@@ -100,21 +85,15 @@ def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
     return bias
 
 
-@parallel
-def gradients(
-    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, threads
+@compiled
+def _gradients(
+    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns
 ):
-    """Write the gradients of encoder rows, atoms and latent biases, and the squared norm of each latent's.
-
-    Where `is_summed`, rows and bias hold the entries' sums already. `along` says how much of its own direction each
-    atom's gradient gets, which is what a penalty on atom norms gives; with `is_unit` the part of an atom's gradient
-    along the atom is taken out. Latents that nothing touches are marked and their rows left as they were.
-    """
-    width = x.shape[1]
-    borders = _borders(ends, threads, 4)
+    latents, width = W_dec.shape
     has_along = along.shape[0] > 0
-    for t in prange(threads):
-        for j in range(borders[t], borders[t + 1]):
+    first = taken(turns, _TURN)
+    while first < latents:
+        for j in range(first, min(first + _TURN, latents)):
             a, z = ends[j], ends[j + 1]
             pulled = along[j] if has_along else ZERO
             touched[j] = a < z or pulled != ZERO
@@ -137,23 +116,49 @@ def gradients(
             for d in range(width):
                 squared += dE[j, d] * dE[j, d] + dD[j, d] * dD[j, d]
             squares[j] = squared
+        first = taken(turns, _TURN)
 
 
 @parallel
-def sum_of_rows(matrix, weights, threads):
+def gradients(
+    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns, threads
+):
+    """Write the gradients of encoder rows, atoms and latent biases, and the squared norm of each latent's.
+
+    Where `is_summed`, rows and bias hold the entries' sums already. `along` says how much of its own direction each
+    atom's gradient gets, which is what a penalty on atom norms gives; with `is_unit` the part of an atom's gradient
+    along the atom is taken out. Latents that nothing touches are marked and their rows left as they were.
+    """
+    turns[0] = 0
+    for _ in prange(threads):
+        _gradients(
+            x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns
+        )
+
+
+@compiled
+def _sums_of_blocks(matrix, weights, parts, turns):
+    rows, width = matrix.shape
+    block = taken(turns, 1)
+    while block < parts.shape[0]:
+        for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
+            weight = weights[r]
+            if weight != ZERO:
+                for d in range(width):
+                    parts[block, d] += weight * matrix[r, d]
+        block = taken(turns, 1)
+
+
+@parallel
+def sum_of_rows(matrix, weights, turns, threads):
     """Give the sum of the rows, each times its weight, in blocks of a fixed size."""
     rows, width = matrix.shape
-    blocks = (rows + BLOCK_ROWS - 1) // BLOCK_ROWS
-    parts = np.zeros((blocks, width), np.float32)
-    for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-                weight = weights[r]
-                if weight != ZERO:
-                    for d in range(width):
-                        parts[block, d] += weight * matrix[r, d]
+    parts = np.zeros(((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, width), np.float32)
+    turns[0] = 0
+    for _ in prange(threads):
+        _sums_of_blocks(matrix, weights, parts, turns)
     total = np.zeros(width, np.float32)
-    for block in range(blocks):
+    for block in range(parts.shape[0]):
         for d in range(width):
             total[d] += parts[block, d]
     return total

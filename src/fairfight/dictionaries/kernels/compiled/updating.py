@@ -7,9 +7,11 @@ import math
 import numpy as np
 from numba import prange
 
-from fairfight.dictionaries.kernels.compiled.jit import ZERO, compiled, parallel
+from fairfight.dictionaries.kernels.compiled.jit import ZERO, compiled, parallel, taken
 
 _ONE = np.float32(1)
+_TURN = 64
+"""Latents that a thread takes at a time."""
 
 
 @compiled
@@ -35,18 +37,13 @@ def _adam_row(w, m, v, g, is_touched, beta1, beta2, one_minus1, one_minus2, eps,
             w[d] -= step * mean / (math.sqrt(square) * sharpen + eps)
 
 
-@parallel
-def adam(
-    W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, threads
-):  # fmt: skip
-    """Take Adam's step on encoder rows and atoms, bring atoms back to unit norm, and keep a bfloat16 copy of the rows.
-
-    `constants` are those of `_adam_row`. One minus a beta is among them because float32 would round it off by 5e-5.
-    """
+@compiled
+def _adam(W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, turns):
     latents, width = W_enc.shape
     has_coarse = coarse.shape[0] > 0
-    for t in prange(threads):
-        for j in range(latents * t // threads, latents * (t + 1) // threads):
+    first = taken(turns, _TURN)
+    while first < latents:
+        for j in range(first, min(first + _TURN, latents)):
             _adam_row(W_enc[j], mE[j], vE[j], dE[j], touched[j], *constants)
             _adam_row(W_dec[j], mD[j], vD[j], dD[j], touched[j], *constants)
             if is_unit:
@@ -59,3 +56,17 @@ def adam(
             if has_coarse:
                 for d in range(width):
                     coarse[j, d] = _narrowed(W_enc[j, d])
+        first = taken(turns, _TURN)
+
+
+@parallel
+def adam(
+    W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, turns, threads
+):  # fmt: skip
+    """Take Adam's step on encoder rows and atoms, bring atoms back to unit norm, and keep a bfloat16 copy of the rows.
+
+    `constants` are those of `_adam_row`. One minus a beta is among them because float32 would round it off by 5e-5.
+    """
+    turns[0] = 0
+    for _ in prange(threads):
+        _adam(W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, turns)
