@@ -97,21 +97,27 @@ def main() -> None:
 def _table(size: str, found: dict[str, list[dict[str, float]]], chosen: list[Contender]) -> str:
     lines = [
         f"\n{size}: step by plain product, median over rounds (range); product in ms",
-        "| | step / product | range | step, ms | product, ms | rounds |",
-        "|---|---|---|---|---|---|",
+        "| | step / product | range | step, ms | product, ms | codes a token | rounds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for contender in chosen:
         rounds = found.get(contender.name)
         if not rounds:
-            lines.append(f"| {contender.name} | did not run | | | | 0 |")
+            lines.append(f"| {contender.name} | did not run | | | | | 0 |")
             continue
         ratios = [round_["ratio"] for round_ in rounds]
         step, floor = (statistics.median(r[key] for r in rounds) for key in ("step_ms", "floor_ms"))
         lines.append(
             f"| {contender.name} | {statistics.median(ratios):.3f} | {min(ratios):.3f} to {max(ratios):.3f} "
-            f"| {step:.1f} | {floor:.1f} | {len(rounds)} |"
+            f"| {step:.1f} | {floor:.1f} | {_codes(rounds)} | {len(rounds)} |"
         )
     return "\n".join(lines)
+
+
+def _codes(rounds: list[dict[str, float]]) -> str:
+    """Give L0 at the last step where the contender says it."""
+    said = [round_["l0"] for round_ in rounds if "l0" in round_]
+    return f"{statistics.median(said):.0f}" if said else ""
 
 
 def _run(contender: Contender, size: str, tokens: Path) -> dict[str, float] | None:
