@@ -33,7 +33,7 @@ bench: setup
 
 # The peers are installed beside each other under .peers, each in an environment of its own (about 2 GB each).
 bench-dictionaries: setup
-	$(BIN)/python benchmarks/dictionaries.py
+	$(BIN)/python benchmarks/dictionaries.py --out benchmarks/results/dictionaries.json
 
 bench-parity: setup
 	$(BIN)/python benchmarks/dictionaries.py --only-environments sae_lens

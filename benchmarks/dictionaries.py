@@ -73,9 +73,9 @@ def main() -> None:
     arguments = _arguments()
     for peer in arguments.only_environments:
         _environment(peer)
+    tokens = _tokens()
     if arguments.only_environments:
         return
-    tokens = _tokens()
     chosen = [c for c in CONTENDERS if not arguments.only or any(part in c.name for part in arguments.only)]
     for peer in {c.peer for c in chosen} - {"ours"}:
         _environment(peer)
@@ -88,8 +88,9 @@ def main() -> None:
                 if result is not None:
                     found[size].setdefault(contender.name, []).append(result)
                     print(f"round {number + 1} {size} {contender.name}: {result['ratio']:.3f}", file=sys.stderr)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        if arguments.out:  # after every round: three of them take most of an hour
+            arguments.out.parent.mkdir(exist_ok=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     for size in arguments.sizes:
         print(_table(size, found[size], chosen))
 
@@ -183,7 +184,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=["A", "B"])
     parser.add_argument("--only", nargs="*", default=[], help="parts of names")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--only-environments", nargs="*", default=[], help="install these peers and stop")
+    parser.add_argument(
+        "--only-environments", nargs="*", default=[], help="install these peers, harvest the tokens, and stop"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The command line: the only module that prints. Exit codes: 0 fine, 1 the run failed, 2 the input is wrong."""
+"""The commands: what each reads, runs and writes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from fairfight import __version__, registry
+from fairfight.cli.bars import Bars
+from fairfight.cli.console import err, out, print_json
+from fairfight.cli.shown import show_plugins, show_quality, show_run, show_shipped, show_trained
 from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from fairfight.dictionaries.formats import Given
     from fairfight.report.standings import Standing
-    from fairfight.trials.estimate import Estimate
     from fairfight.verdict.answer import Verdict
     from fairfight.verdict.roster import Roster
 
@@ -34,10 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does your sparse autoencoder beat the baseline? A fair fight on downstream tasks.",
 )
-# Without a terminal Rich assumes 80 columns, and a table of methods by test sets needs more.
-out = Console(width=None if sys.stdout.isatty() else 180)
-err = Console(stderr=True)
-
 _STOPPED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -83,7 +77,7 @@ def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], a
     if as_json:
         from fairfight.verdict.gains import gains
 
-        _print_json(
+        print_json(
             {
                 "run": str(run_folder),
                 "verdicts": [verdict.to_json() for verdict in verdicts],
@@ -91,7 +85,7 @@ def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], a
             }
         )
     else:
-        _show(roster, _standings(roster), verdicts)
+        show_run(roster, _standings(roster), verdicts)
 
 
 @app.command()
@@ -109,9 +103,9 @@ def report(
     if not scores:
         verdicts = _judged(roster, is_quiet=as_json)
         file = _write_report(run_folder, roster, _standings(roster), verdicts)
-        _print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
+        print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
     elif as_json:
-        _print_json({"run": str(run_folder), "scores": scores_json(roster, _standings(roster))})
+        print_json({"run": str(run_folder), "scores": scores_json(roster, _standings(roster))})
     else:
         typer.echo(markdown_scores(roster, _standings(roster)))
 
@@ -122,14 +116,13 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train dictionaries: several kinds, sizes and seeds in one pass over a model's activations. Resumes where it stopped."""
-    from fairfight.report.wording import flops
     from fairfight.trials.prepare import cache_folder
     from fairfight.trials.train_all import train_all
     from fairfight.trials.training_file import read_training
 
     start = time.perf_counter()
     training = read_training(file)
-    with _Bars(training.name, is_quiet=as_json) as bars:
+    with Bars(training.name, is_quiet=as_json) as bars:
         made = train_all(training, cache_folder(), bars)
     seconds = round(time.perf_counter() - start, 1)
     if as_json:
@@ -137,15 +130,9 @@ def train(
             {"name": own.place.label, "folder": str(own.folder), "is_new": own.is_new, "card": own.card.to_json()}
             for own in made
         ]
-        _print_json({"dictionaries": rows, "seconds": seconds})
+        print_json({"dictionaries": rows, "seconds": seconds})
         return
-    table = Table("dictionary", "kind", "site", "FVU", "L0", "dead", "tokens", "FLOPs", box=None, header_style="bold")
-    for own in made:
-        card = own.card
-        numbers = (f"{card.fvu:.3f}", f"{card.l0:.1f}", f"{100 * card.dead_share:.1f} %", f"{card.tokens_seen or 0:,}")
-        spent = card.training_flops and card.training_flops.executed
-        table.add_row(own.place.label, card.kind, card.site, *numbers, flops(spent))
-    out.print(table)
+    show_trained(made)
     out.print(f"{sum(own.is_new for own in made)} of {len(made)} trained now, {seconds:.0f} s.")
     out.print(f"Folder: {escape(str(training.folder / training.name))}", soft_wrap=True)
 
@@ -183,7 +170,7 @@ def quality(
 
     start = time.perf_counter()
     settings = Settings(dense_share=dense, max_tokens=max_tokens)
-    with _Bars("quality", is_quiet=as_json) as bars:
+    with Bars("quality", is_quiet=as_json) as bars:
         measured = assess(
             dictionaries,
             model=model,
@@ -197,9 +184,9 @@ def quality(
     folder = out_folder or Path("runs") / f"quality-{dictionaries[0].resolve().name}-{measured['key'][:8]}"
     page, file = _write_quality(folder, measured)
     if as_json:
-        _print_json({"page": str(page), "file": str(file), "quality": measured})
+        print_json({"page": str(page), "file": str(file), "quality": measured})
     else:
-        _show_quality(measured)
+        show_quality(measured)
         out.print(f"Measured in {time.perf_counter() - start:.0f} s.")
         out.print(f"Page:   {escape(str(page))}\nRecord: {escape(str(file))}", soft_wrap=True)
 
@@ -213,7 +200,14 @@ def list_(
 ) -> None:
     """List the plug-ins (tasks, methods, dictionary kinds and formats, whoever brought them), or the shipped dictionaries."""
     if shelf == "dictionaries":
-        _list_shipped(as_json=as_json)
+        from fairfight.dictionaries.shipped import shipped
+
+        found = shipped()
+        if as_json:
+            rows = [{"name": s.name, "latents": s.latents, "cards": [c.to_json() for c in s.cards]} for s in found]
+            print_json({"dictionaries": rows})
+        else:
+            show_shipped(found)
         return
     known = (*registry.SHELVES, "dictionaries")
     if shelf and shelf not in known:
@@ -225,12 +219,9 @@ def list_(
         for place in registry.places(name).values()
     ]
     if as_json:
-        _print_json({"plugins": rows})
+        print_json({"plugins": rows})
         return
-    table = Table("shelf", "name", "family", "from", "what it is", box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*(escape(row[key]) for key in ("shelf", "name", "family", "origin", "about")))
-    out.print(table)
+    show_plugins(rows)
 
 
 @app.command()
@@ -240,7 +231,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = diagnose()
     if as_json:
-        _print_json({"version": __version__, "findings": [finding._asdict() for finding in findings]})
+        print_json({"version": __version__, "findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
             out.print(
@@ -283,7 +274,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
     study = read_study(file)
     if workers is not None:
         study = study.model_copy(update={"trials": study.trials.model_copy(update={"workers": workers})})
-    with _Bars(f"{study.name} ({study.trials.workers} processes)", is_quiet=as_json) as bars:
+    with Bars(f"{study.name} ({study.trials.workers} processes)", is_quiet=as_json) as bars:
         finished = play(study, bars, retries_failed=retries_failed)
     folder = finished.ledger.folder
     roster = _roster(folder)
@@ -292,7 +283,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
     page = _write_report(folder, roster, found, verdicts)
     seconds = round(time.perf_counter() - start, 1)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run": str(folder),
                 "report": str(page),
@@ -305,7 +296,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
             }
         )
     else:
-        _show(roster, found, verdicts)
+        show_run(roster, found, verdicts)
         out.print(f"{finished.played} trials played now, {finished.failed} failed, {seconds:.0f} s.")
         out.print(f"Run:    {escape(str(folder))}\nReport: {escape(str(page))}", soft_wrap=True)
     if finished.failed:
@@ -347,34 +338,13 @@ def _judged(roster: Roster, *, is_quiet: bool) -> list[Verdict]:
     from fairfight.verdict.decide import questions_of, verdicts
 
     found = []
-    with _Bars("verdict", is_quiet=is_quiet) as bars:
+    with Bars("verdict", is_quiet=is_quiet) as bars:
         if questions := questions_of(roster):
             bars.starts("verdict", len(questions))
         for verdict in verdicts(roster):
             found.append(verdict)
             bars.advances(1)
     return found
-
-
-def _show(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
-    from fairfight.report.tables import gain_table, score_table, verdict_table
-    from fairfight.report.wording import headline, notes
-    from fairfight.verdict.gains import gains
-
-    out.print(score_table(roster, found))
-    if gained := gains(roster):
-        out.print(gain_table(gained))
-    out.print(verdict_table(verdicts))
-    for place, verdict in enumerate(verdicts):
-        out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
-        for note in notes(verdict, shows_gaps=place == 0):
-            out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
-    truncated = roster.run.get("truncated", {})
-    if any(truncated.values()):
-        out.print(
-            f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
-            "and were cut there."
-        )
 
 
 def _write_report(run_folder: Path, roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> Path:
@@ -396,50 +366,6 @@ def _write_quality(folder: Path, measured: dict[str, Any]) -> tuple[Path, Path]:
     return page, file
 
 
-def _show_quality(measured: dict[str, Any]) -> None:
-    from fairfight.report.quality import summary, terminal_tables
-
-    for table in terminal_tables(measured):
-        out.print(table)
-    out.print(escape(summary(measured)), highlight=False)
-    for caution in measured["cautions"]:
-        out.print(Padding(f"• {escape(caution)}", (0, 0, 0, 2)), highlight=False)
-
-
-def _list_shipped(*, as_json: bool) -> None:
-    from fairfight.dictionaries.shipped import shipped
-    from fairfight.report.wording import number, percent, spread
-
-    found = shipped()
-    if as_json:
-        rows = [{"name": own.name, "latents": own.latents, "cards": [c.to_json() for c in own.cards]} for own in found]
-        _print_json({"dictionaries": rows})
-        return
-    table = Table(
-        "name", "kind", "site", "latents", "seeds", "FVU", "L0", "dead", "tokens", box=None, header_style="bold"
-    )
-    for own in found:
-        fvu, l0, dead = (spread([getattr(c, name) for c in own.cards], how) for name, how in
-                         (("fvu", number), ("l0", "{:.1f}".format), ("dead_share", percent)))  # fmt: skip
-        card = own.cards[0]
-        cells = (
-            own.name,
-            card.kind,
-            card.site,
-            str(own.latents),
-            str(len(own.cards)),
-            fvu,
-            l0,
-            dead,
-            f"{card.tokens_seen:,}",
-        )
-        table.add_row(*map(escape, cells))
-    out.print(table)
-    out.print(f"All of {found[0].cards[0].model}; ranges are over seeds." if found else "None.", highlight=False)
-    if few := [own.name for own in found if own.has_few_seeds]:
-        out.print(f"Too few seeds to be judged: {escape(', '.join(few))}.", highlight=False)
-
-
 def _described(shelf: str, place: registry.Place) -> dict[str, str]:
     plugin = registry.load(shelf, place.name)  # pyright: ignore[reportArgumentType]
     about = (plugin.__doc__ or "").strip().splitlines()
@@ -454,89 +380,10 @@ def _described(shelf: str, place: registry.Place) -> dict[str, str]:
 
 
 def _shipped_study(name: str) -> Path:
-    here = Path(__file__).resolve()
-    for folder in (here.parent / "studies", here.parents[2] / "studies"):
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "studies", package.parents[1] / "studies"):
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
     raise InputError(
         f"The study '{name}' was not installed with fairfight. Take studies/{name}.toml from its repository."
     )
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False))
-
-
-class _Bars:
-    """Progress on the terminal, or plain lines where there is none; nothing at all with `--json`."""
-
-    def __init__(self, title: str, *, is_quiet: bool) -> None:
-        self._title = title
-        self._is_quiet = is_quiet
-        self._is_plain = not err.is_terminal
-        columns = (
-            TextColumn("{task.description:32}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=err, disable=is_quiet or self._is_plain)
-        self._task: Any = None
-        self._stage, self._total, self._done, self._start, self._said = "", 0, 0, 0.0, 0.0
-        self._remark = ""
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def expects(self, estimate: Estimate) -> None:
-        """Say what is ahead."""
-        done = f", {estimate.trials_done} of them done" if estimate.trials_done else ""
-        self._say(
-            f"{self._title}: {estimate.trials} trials{done}, {estimate.dictionaries} dictionaries, {estimate.tokens:,} tokens; "
-            f"about {max(1, round(estimate.seconds / 60))} min from nothing on this machine."
-        )
-
-    def starts(self, stage: str, total: int) -> None:
-        """Begin a stage."""
-        self._stage, self._total, self._done, self._start, self._said = (
-            stage,
-            total,
-            0,
-            time.perf_counter(),
-            time.perf_counter(),
-        )
-        self._remark = ""
-        if self._is_plain:
-            self._say(f"{stage}: {total}")
-        else:
-            self._task = self._progress.add_task(stage, total=total)
-
-    def advances(self, done: int) -> None:
-        """Count steps of the stage."""
-        self._done += done
-        if not self._is_plain:
-            self._progress.advance(self._task, done)
-            return
-        now = time.perf_counter()
-        if now - self._said > 10 or self._done >= self._total:
-            self._said = now
-            self._say(f"{self._stage}: {self._done}/{self._total} after {now - self._start:.0f} s{self._remark}")
-
-    def remarks(self, line: str) -> None:
-        """Show how it looks just now."""
-        if not self._is_plain:
-            self._progress.update(self._task, description=f"{self._stage}: {escape(line)}")
-        self._remark = f" ({line})"
-
-    def _say(self, line: str) -> None:
-        if not self._is_quiet:
-            err.print(escape(line), highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,103 @@
+"""What the commands show of what they found, as tables and lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from fairfight.cli.console import out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fairfight.dictionaries.shipped import Shipped
+    from fairfight.report.standings import Standing
+    from fairfight.trials.train_all import Made
+    from fairfight.verdict.answer import Verdict
+    from fairfight.verdict.roster import Roster
+
+
+def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
+    """Show who scored what, what variants gained, and the verdicts with their reasons."""
+    from fairfight.report.tables import gain_table, score_table, verdict_table
+    from fairfight.report.wording import headline, notes
+    from fairfight.verdict.gains import gains
+
+    out.print(score_table(roster, found))
+    if gained := gains(roster):
+        out.print(gain_table(gained))
+    out.print(verdict_table(verdicts))
+    for place, verdict in enumerate(verdicts):
+        out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
+        for note in notes(verdict, shows_gaps=place == 0):
+            out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
+    truncated = roster.run.get("truncated", {})
+    if any(truncated.values()):
+        out.print(
+            f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
+            "and were cut there."
+        )
+
+
+def show_quality(measured: dict[str, Any]) -> None:
+    """Show a dictionary's measures and what to be careful about."""
+    from fairfight.report.quality import summary, terminal_tables
+
+    for table in terminal_tables(measured):
+        out.print(table)
+    out.print(escape(summary(measured)), highlight=False)
+    for caution in measured["cautions"]:
+        out.print(Padding(f"• {escape(caution)}", (0, 0, 0, 2)), highlight=False)
+
+
+def show_trained(made: Sequence[Made]) -> None:
+    """Show a row for each dictionary that a training file names."""
+    from fairfight.report.wording import flops
+
+    table = Table("dictionary", "kind", "site", "FVU", "L0", "dead", "tokens", "FLOPs", box=None, header_style="bold")
+    for own in made:
+        card = own.card
+        numbers = (f"{card.fvu:.3f}", f"{card.l0:.1f}", f"{100 * card.dead_share:.1f} %", f"{card.tokens_seen or 0:,}")
+        spent = card.training_flops and card.training_flops.executed
+        table.add_row(own.place.label, card.kind, card.site, *numbers, flops(spent))
+    out.print(table)
+
+
+def show_plugins(rows: Sequence[dict[str, str]]) -> None:
+    """Show a row for each plug-in."""
+    table = Table("shelf", "name", "family", "from", "what it is", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(row[key]) for key in ("shelf", "name", "family", "origin", "about")))
+    out.print(table)
+
+
+def show_shipped(found: Sequence[Shipped]) -> None:
+    """Show a row for each recipe among the shipped dictionaries, its seeds together."""
+    from fairfight.report.wording import number, percent, spread
+
+    table = Table(
+        "name", "kind", "site", "latents", "seeds", "FVU", "L0", "dead", "tokens", box=None, header_style="bold"
+    )
+    for own in found:
+        fvu, l0, dead = (spread([getattr(c, name) for c in own.cards], how) for name, how in
+                         (("fvu", number), ("l0", "{:.1f}".format), ("dead_share", percent)))  # fmt: skip
+        card = own.cards[0]
+        cells = (
+            own.name,
+            card.kind,
+            card.site,
+            str(own.latents),
+            str(len(own.cards)),
+            fvu,
+            l0,
+            dead,
+            f"{card.tokens_seen:,}",
+        )
+        table.add_row(*map(escape, cells))
+    out.print(table)
+    out.print(f"All of {found[0].cards[0].model}; ranges are over seeds." if found else "None.", highlight=False)
+    if few := [own.name for own in found if own.has_few_seeds]:
+        out.print(f"Too few seeds to be judged: {escape(', '.join(few))}.", highlight=False)
