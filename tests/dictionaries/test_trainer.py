@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fairfight.dictionaries.kernels.contract import Codes, Dead
 from fairfight.dictionaries.kernels.numba_kernels import NumbaKernels
 from fairfight.dictionaries.kernels.plain import PlainKernels
 from fairfight.dictionaries.rules import BatchTopKRule, GatedRule, JumpReLURule, ReLURule, TopKRule
@@ -160,18 +161,40 @@ def test_gradients_of_the_auxiliary_loss(back_end: str, apart: int) -> None:
         torch.testing.assert_close(state.mean[name] * 10, gradient, rtol=tolerance * 10, atol=tolerance)
 
 
-@pytest.mark.parametrize("any_sign", [False, True])
+def dense_of(codes: Codes, tokens: int, latents: int) -> Tensor:
+    """Spread codes out, and check that their rows are what `starts` says."""
+    counts = codes.starts.diff()
+    assert torch.equal(codes.tokens.long(), torch.arange(tokens).repeat_interleave(counts))
+    places = codes.tokens.long(), codes.latents.long()
+    return torch.zeros(tokens, latents).index_put_(places, codes.pre, accumulate=True)
+
+
+@pytest.mark.parametrize("back_end", ["plain", "numba"])
 @pytest.mark.parametrize("k", [1, 32, 200, 400])
-def test_the_largest_are_those_that_torch_finds(k: int, any_sign: bool) -> None:
+def test_the_largest_are_those_that_torch_finds(k: int, back_end: str) -> None:
     stream = torch.Generator().manual_seed(1)
     # More columns than groups, and a number of them that the groups do not divide.
     x, rows, bias = (torch.randn(shape, generator=stream) for shape in ((30, 8), (403, 8), (403,)))
-    codes = NumbaKernels(403, 8).top_k(x, rows, bias, k, any_sign=any_sign)
-    found = torch.zeros(30, 403).index_put_((codes.tokens.long(), codes.latents.long()), codes.pre, accumulate=True)
-    best = (x @ rows.T + bias).topk(k, dim=1)
-    values = best.values if any_sign else best.values.relu()
-    torch.testing.assert_close(found, torch.zeros(30, 403).scatter(1, best.indices, values), rtol=1e-5, atol=1e-5)
-    assert codes.starts.tolist() == list(range(0, 30 * k + 1, k))
+    kernels = PlainKernels() if back_end == "plain" else NumbaKernels(403, 8)
+    dead = Dead(torch.arange(2, 403, 3), min(k, 100))
+    codes = kernels.top_k(x, rows, bias, k, dead=dead)
+    pre = x @ rows.T + bias
+    best = pre.topk(k, dim=1)
+    expected = torch.zeros(30, 403).scatter(1, best.indices, best.values.relu())
+    torch.testing.assert_close(dense_of(codes, 30, 403), expected, rtol=1e-5, atol=1e-5)
+    assert (codes.pre > 0).all()
+    most = pre[:, 2::3].topk(dead.k, dim=1)
+    expected = torch.zeros(30, 403).scatter(1, dead.latents[most.indices], most.values)
+    ways = {
+        "top_k": lambda: kernels.top_k(x, rows, bias, k, dead=dead).dead,
+        "above": lambda: kernels.above(x, rows, bias, torch.full((403,), 0.5), dead=dead).dead,
+        "largest": lambda: kernels.largest(x, rows, bias, dead),
+    }
+    for way in ways.values():
+        found = way()
+        assert found is not None
+        assert found.starts.tolist() == list(range(0, 30 * dead.k + 1, dead.k))
+        torch.testing.assert_close(dense_of(found, 30, 403), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fairfight.dictionaries.kernels.contract import Codes, Kernels
+from fairfight.dictionaries.kernels.contract import Codes, Dead, Kernels
 from fairfight.dictionaries.trainer import Push, SaeState, by_latent
 
 Values = tuple[Float[Tensor, " entry"], ...]
@@ -44,17 +44,17 @@ class TopKRule(_PlainBias):
     k: int
     by_norm: bool = False
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
-        """Give k entries a token."""
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
+        """Give up to k entries a token."""
         if not self.by_norm:
-            return kernels.top_k(x, state.W_enc, state.vectors["b_enc"], self.k)
+            return kernels.top_k(x, state.W_enc, state.vectors["b_enc"], self.k, dead=dead)
         norms = state.W_dec.norm(dim=1)
         codes = kernels.top_k(x, state.W_enc * norms[:, None], state.vectors["b_enc"] * norms, self.k)
         return codes._replace(pre=codes.pre / norms[codes.latents.long()])
 
     def push(self, state: SaeState, codes: Codes, values: Values, pulls: Values) -> Push:
         """Pass on the gradient of those who speak."""
-        return Push(torch.ops.aten.threshold_backward(pulls[0], codes.pre, 0.0), {})
+        return Push(pulls[0], {})
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ class ReLURule(_PlainBias):
     warm_up_steps: int = 0
     unit_norm: bool = True
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
         """Give the positive ones."""
-        return kernels.above(x, state.W_enc, state.vectors["b_enc"], torch.zeros(len(state.W_dec), device=x.device))
+        floors = torch.zeros(len(state.W_dec), device=x.device)
+        return kernels.above(x, state.W_enc, state.vectors["b_enc"], floors, dead=dead)
 
     def push(self, state: SaeState, codes: Codes, values: Values, pulls: Values) -> Push:
         """Add the penalty's gradient to every code, and to the norms of atoms where these are free."""
@@ -104,10 +105,10 @@ class JumpReLURule(_PlainBias):
         """Give `b_enc` and the thresholds."""
         return {"b_enc": torch.zeros(latents), "threshold": torch.full((latents,), self.threshold)}
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
         """Give those above their threshold, and those less than half a bandwidth below it."""
         threshold = state.vectors["threshold"].clamp_(min=0.0)
-        return kernels.above(x, state.W_enc, state.vectors["b_enc"], threshold - self.bandwidth / 2)
+        return kernels.above(x, state.W_enc, state.vectors["b_enc"], threshold - self.bandwidth / 2, dead=dead)
 
     def values(self, state: SaeState, codes: Codes) -> Values:
         """Give the pre-activations above the threshold, zero for the others."""
@@ -147,15 +148,15 @@ class BatchTopKRule(_PlainBias):
     prefixes: tuple[int, ...] = ()
     threshold_rate: float = 0.01
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
         """Give the largest of the batch; pre-activations are looked at above a floor that the last batch suggests."""
         W_enc, b_enc = state.W_enc, state.vectors["b_enc"]
         norms = None
         if self.by_norm:
             norms = state.W_dec.norm(dim=1)
-            W_enc, b_enc = W_enc * norms[:, None], b_enc * norms
+            W_enc, b_enc, dead = W_enc * norms[:, None], b_enc * norms, None
         wanted = int(self.k * len(x))
-        codes = self._collect(kernels, state, x, W_enc, b_enc, wanted)
+        codes = self._collect(kernels, state, x, W_enc, b_enc, wanted, dead)
         threshold = state.scalars.get("threshold", 0.0)
         if len(codes.pre):
             threshold += self.threshold_rate * (codes.pre.min().item() - threshold)
@@ -181,11 +182,12 @@ class BatchTopKRule(_PlainBias):
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         wanted: int,
+        dead: Dead | None,
     ) -> Codes:
         floor = state.scalars.get("floor", 0.0)
-        codes = kernels.above(x, W_enc, b_enc, torch.full((len(W_enc),), floor, device=x.device))
+        codes = kernels.above(x, W_enc, b_enc, torch.full((len(W_enc),), floor, device=x.device), dead=dead)
         if len(codes.pre) < wanted and floor > 0:
-            codes = kernels.above(x, W_enc, b_enc, torch.zeros(len(W_enc), device=x.device))
+            codes = kernels.above(x, W_enc, b_enc, torch.zeros(len(W_enc), device=x.device), dead=dead)
         if len(codes.pre) > wanted:
             codes = _largest(codes, wanted)
         state.scalars["floor"] = 0.8 * codes.pre.min().item() if len(codes.pre) else 0.0
@@ -210,7 +212,7 @@ class GatedRule:
         """Give both biases and the logarithm of the magnitudes' scale."""
         return {name: torch.zeros(latents) for name in ("b_gate", "b_mag", "r_mag")}
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
         """Give those whose gate is open; `pre` is pi."""
         return kernels.above(x, state.W_enc, state.vectors["b_gate"], torch.zeros(len(state.W_dec), device=x.device))
 
@@ -261,4 +263,4 @@ def _largest(codes: Codes, wanted: int) -> Codes:
     is_kept[ties[: wanted - int(is_kept.sum())]] = True
     counts = torch.zeros(len(codes.starts), dtype=torch.long, device=codes.pre.device)
     counts[1:] = torch.bincount(codes.tokens[is_kept].long(), minlength=len(codes.starts) - 1)
-    return Codes(counts.cumsum(0), codes.latents[is_kept], codes.tokens[is_kept], codes.pre[is_kept])
+    return Codes(counts.cumsum(0), codes.latents[is_kept], codes.tokens[is_kept], codes.pre[is_kept], codes.dead)

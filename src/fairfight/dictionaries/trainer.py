@@ -12,20 +12,18 @@ from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairfight.dictionaries.kernels.contract import (
-    BETA1,
-    BETA2,
-    EPS,
     Codes,
+    Dead,
     Entries,
     Kernels,
     Matrices,
     Moments,
+    Moved,
     Reconstruction,
-    adam_factors,
 )
 from fairfight.dictionaries.weights import project
 from fairfight.errors import NonFiniteError
@@ -106,8 +104,11 @@ class Rule(Protocol):
         """Give the kind's vectors before the first step."""
         ...
 
-    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"]) -> Codes:
-        """Give the entries that matter: those that speak, and those whose silence has a gradient."""
+    def choose(self, kernels: Kernels, state: SaeState, x: Float[Tensor, "token d_model"], dead: Dead | None) -> Codes:
+        """Give the entries that matter: those that speak, and those whose silence has a gradient.
+
+        What the `dead` say may come with them, where it costs no product of its own.
+        """
         ...
 
     def values(self, state: SaeState, codes: Codes) -> tuple[Float[Tensor, " entry"], ...]:
@@ -159,7 +160,6 @@ class Step(NamedTuple):
 class _Revived(NamedTuple):
     """The auxiliary reconstruction of a step."""
 
-    pull: Float[Tensor, "token d_model"]
     entries: Entries
     loss: float
     dead: int
@@ -205,7 +205,7 @@ class SaeTrainer:
         state, kernels, tokens = self.state, self._kernels, len(batch)
         dead = self._dead()
         x, target = self._sides(batch, scale)
-        codes = self._rule.choose(kernels, state, x)
+        codes = self._rule.choose(kernels, state, x, dead)
         values = self._rule.values(state, codes)
         found = [
             kernels.reconstruct(target, state.W_dec, codes, value, 2 / tokens, self._levels, self._depth)
@@ -213,13 +213,15 @@ class SaeTrainer:
         ]
         push = self._rule.push(state, codes, values, tuple(part.code_pulls for part in found))
         outer_error = found[0].pull[(self._depth - 1) * tokens :]
-        revived = self._revive(x, outer_error, dead)
-        pull, entries = self._entries(codes, values, push, found, revived)
-        gradients = kernels.gradients(x, pull, state.W_dec, entries, push.along, unit_norm=self._unit_norm)
+        revived = self._revive(x, outer_error, dead, codes.dead) if dead else None
+        parts = self._entries(codes, values, push, found, revived)
+        gradients = kernels.gradients(
+            x, Matrices(state.W_enc, state.W_dec), parts, push.along, unit_norm=self._unit_norm
+        )
         b_dec = sum(part.pull_sum for part in found)
         if not self._is_transcoder:
             # It is added to every reconstruction and subtracted from the encoder's input.
-            b_dec = b_dec - kernels.weighted_sum(state.W_enc, gradients.b_enc)
+            b_dec = b_dec - gradients.through_b_enc
         vectors = {"b_dec": b_dec, **({"b_enc": gradients.b_enc} if "b_enc" in state.vectors else {}), **push.vectors}
         if state.W_skip is not None:
             pulls = torch.stack([part.pull[:tokens] for part in found]).sum(dim=0)
@@ -234,11 +236,14 @@ class SaeTrainer:
         if self._frozen is not None:
             only = gradients.W_enc[gradients.is_touched].double().square().sum().item()
             gradients = gradients._replace(squared_norm=only)
-        factor = self._clipping(gradients.squared_norm, vectors)
+        squared = gradients.squared_norm + kernels.squared_norm(list(vectors.values()))
+        factor = min(1.0, self._clip_norm / (math.sqrt(squared) + 1e-6))
+        parameters = state.parameters()
         kernels.adam(
             Matrices(state.W_enc, state.W_dec),
             (state.moments("W_enc"), state.moments("W_dec")),
             gradients,
+            [Moved(parameters[name], state.moments(name), gradient) for name, gradient in vectors.items()],
             rate=rate,
             step=state.steps,
             factor=factor,
@@ -246,12 +251,9 @@ class SaeTrainer:
         )
         if self._frozen is not None:
             state.W_dec.copy_(self._frozen)
-        parameters = state.parameters()
-        for name, gradient in vectors.items():
-            _adam(parameters[name], state.moments(name), gradient * factor, rate, state.steps)
         active = kernels.count_silence(state.silent_tokens, tokens, codes, values[0])
         self._charge(tokens, sum(len(value) for value in values), len(values), revived)
-        return Step(loss, found[0].loss / tokens, active / tokens, int(dead.sum()))
+        return Step(loss, found[0].loss / tokens, active / tokens, len(dead.latents) if dead else 0)
 
     def _sides(
         self, batch: Float[Tensor, "token d_batch"], scale: float
@@ -266,30 +268,30 @@ class SaeTrainer:
         target = torch.add(-state.b_dec, batch[:, width:], alpha=scale)
         return x, target if state.W_skip is None else target.sub_(project(x, state.W_skip))
 
-    def _dead(self) -> Bool[Tensor, " latent"]:
+    def _dead(self) -> Dead | None:
         if self._revival is None:
-            return torch.zeros_like(self.state.silent_tokens, dtype=torch.bool)
-        return self.state.silent_tokens >= self._revival.after_tokens
+            return None
+        dead = (self.state.silent_tokens >= self._revival.after_tokens).nonzero().flatten()
+        most = max(1, self.state.W_dec.shape[1] // 2)
+        return Dead(dead, min(most, len(dead))) if len(dead) else None
 
     def _revive(
-        self, x: Float[Tensor, "token d_model"], error: Float[Tensor, "token d_model"], is_dead: Bool[Tensor, " latent"]
-    ) -> _Revived | None:
+        self,
+        x: Float[Tensor, "token d_model"],
+        error: Float[Tensor, "token d_model"],
+        dead: Dead,
+        codes: Codes | None,
+    ) -> _Revived:
         """Reconstruct with dead latents what the others left over; `error` is the scaled error of their reconstruction."""
-        dead = is_dead.nonzero().flatten()
-        if self._revival is None or not len(dead):
-            return None
-        tokens, width = x.shape
-        most, kernels = max(1, width // 2), self._kernels
-        weight = self._revival.weight * min(len(dead) / most, 1.0)
-        rows, atoms = (
-            torch.index_select(matrix, 0, dead, out=self._room(name, (len(dead), matrix.shape[1]), x))
-            for name, matrix in (("rows", self.state.W_enc), ("atoms", self.state.W_dec))
-        )
-        bias = self.state.vectors["b_enc"][dead]
-        codes = kernels.top_k(x, rows, bias, min(most, len(dead)), any_sign=True)
-        found = kernels.reconstruct(error * (-tokens / 2), atoms, codes, codes.pre, 2 * weight / tokens)
-        entries = Entries(dead.to(codes.latents)[codes.latents.long()], codes.tokens, codes.pre, found.code_pulls)
-        return _Revived(found.pull, entries, weight * found.loss / tokens, len(dead))
+        assert self._revival is not None
+        state, kernels, (tokens, width) = self.state, self._kernels, error.shape
+        weight = self._revival.weight * min(len(dead.latents) / max(1, width // 2), 1.0)
+        if codes is None:
+            codes = kernels.largest(x, state.W_enc, state.vectors["b_enc"], dead)
+        left = torch.mul(error, -tokens / 2, out=self._room("left", error.shape, error))
+        found = kernels.reconstruct(left, state.W_dec, codes, codes.pre, 2 * weight / tokens)
+        entries = Entries(found.pull, codes.latents, codes.tokens, codes.pre, found.code_pulls)
+        return _Revived(entries, weight * found.loss / tokens, len(dead.latents))
 
     def _entries(
         self,
@@ -298,29 +300,18 @@ class SaeTrainer:
         push: Push,
         found: list[Reconstruction],
         revived: _Revived | None,
-    ) -> tuple[Float[Tensor, "row d_model"], Entries]:
-        """Give the pulls of all reconstructions under each other, and the entries that point into them."""
-        tokens = len(codes.starts) - 1
+    ) -> list[Entries]:
+        """Give the entries of each reconstruction with its pull."""
         rows = codes.tokens
         if self._levels is not None:
-            rows = rows + self._levels[codes.latents.long()] * tokens
-        pulls = [part.pull for part in found]
-        size = len(pulls[0])
+            rows = rows + self._levels[codes.latents.long()] * (len(codes.starts) - 1)
         # The encoder's gradient is that of the first: what the others add to it is in its pushes.
-        parts = [Entries(codes.latents, rows, values[0], push.pre)]
-        for index, value in enumerate(values[1:], start=1):
-            parts.append(Entries(codes.latents, rows + index * size, value, torch.zeros_like(push.pre)))
-        if revived is not None:
-            parts.append(revived.entries._replace(pull_rows=revived.entries.pull_rows + len(pulls) * size))
-            pulls.append(revived.pull)
-        return self._joined("pulls", pulls), Entries(
-            *(self._joined(name, [getattr(part, name) for part in parts]) for name in Entries._fields)
-        )
-
-    def _joined(self, name: str, parts: list[Tensor]) -> Tensor:
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat(parts, out=self._room(name, (sum(map(len, parts)), *parts[0].shape[1:]), parts[0]))
+        pushes = [push.pre, *(torch.zeros_like(push.pre) for _ in values[1:])]
+        parts = [
+            Entries(part.pull, codes.latents, rows, value, pushed)
+            for part, value, pushed in zip(found, values, pushes, strict=True)
+        ]
+        return parts if revived is None else [*parts, revived.entries]
 
     def _room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Give a tensor of this shape, the same memory at every step: fresh pages would cost as much as the work."""
@@ -342,17 +333,6 @@ class SaeTrainer:
             product = 2 * tokens * revived.dead * width
             state.flops_dense += 4 * product
             state.flops_executed += product + 8 * width * len(revived.entries.values)
-
-    def _clipping(self, squared_norm: float, vectors: dict[str, Tensor]) -> float:
-        squared = squared_norm + sum(gradient.double().square().sum().item() for gradient in vectors.values())
-        return min(1.0, self._clip_norm / (math.sqrt(squared) + 1e-6))
-
-
-def _adam(parameter: Tensor, moments: Moments, gradient: Tensor, rate: float, step: int) -> None:
-    size, sharpen = adam_factors(rate, step)
-    moments.mean.lerp_(gradient, 1 - BETA1)
-    moments.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-    parameter.addcdiv_(moments.mean, moments.square.sqrt().mul_(sharpen).add_(EPS), value=-size)
 
 
 def by_latent(values: Float[Tensor, " entry"], codes: Codes, latents: int) -> Float[Tensor, " latent"]:

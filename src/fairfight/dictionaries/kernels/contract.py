@@ -6,12 +6,13 @@ carried as flat arrays of entries, row after row, from the encoder's product to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Codes", "Gradients", "Kernels", "Matrices", "Moments", "Reconstruction"]
+__all__ = ["Codes", "Dead", "Entries", "Gradients", "Kernels", "Matrices", "Moments", "Moved", "Reconstruction"]
 
 
 class Codes(NamedTuple):
@@ -22,7 +23,18 @@ class Codes(NamedTuple):
     latents: Int[Tensor, " entry"]
     tokens: Int[Tensor, " entry"]
     pre: Float[Tensor, " entry"]
-    """Pre-activations; an entry of 0 is a place that was not needed."""
+    """Pre-activations."""
+    dead: Codes | None = None
+    """What the dead latents that were asked about say, where the back end found it in the same product."""
+
+
+class Dead(NamedTuple):
+    """Latents whose largest pre-activations, of either sign, are wanted beside the codes."""
+
+    latents: Int[Tensor, " dead"]
+    """In rising order."""
+    k: int
+    """How many a token; all of them where there are no more."""
 
 
 class Reconstruction(NamedTuple):
@@ -46,6 +58,8 @@ class Gradients(NamedTuple):
     b_enc: Float[Tensor, " latent"]
     """The sum of the entries' pushes, which is the gradient of a bias that is added to pre-activations."""
     is_touched: Bool[Tensor, " latent"]
+    through_b_enc: Float[Tensor, " d_model"]
+    """The sum of the encoder's rows times `b_enc`: what reaches a vector that all tokens have subtracted."""
     squared_norm: float
     """Of both matrices together."""
 
@@ -64,6 +78,14 @@ class Moments(NamedTuple):
     square: Float[Tensor, "latent d_model"]
 
 
+class Moved(NamedTuple):
+    """A parameter beside the two matrices, and what moves it."""
+
+    parameter: Tensor
+    moments: Moments
+    gradient: Tensor
+
+
 class Kernels(Protocol):
     """A back end. What it returns is overwritten by the next step's calls."""
 
@@ -74,11 +96,11 @@ class Kernels(Protocol):
         b_enc: Float[Tensor, " latent"],
         k: int,
         *,
-        any_sign: bool = False,
+        dead: Dead | None = None,
     ) -> Codes:
-        """Give the k largest positive pre-activations of each token, or the k largest of `any_sign`.
+        """Give the k largest positive pre-activations of each token; fewer where fewer are positive.
 
-        There are always k entries a token; where fewer are positive, the others have the value 0.
+        Where pre-activations are coarse, the codes hold nothing of the `dead`.
         """
         ...
 
@@ -88,8 +110,20 @@ class Kernels(Protocol):
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         floors: Float[Tensor, " latent"],
+        *,
+        dead: Dead | None = None,
     ) -> Codes:
         """Give the pre-activations that exceed their latent's floor."""
+        ...
+
+    def largest(
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        dead: Dead,
+    ) -> Codes:
+        """Give the largest pre-activations, of either sign, of some latents alone, by a product of their own."""
         ...
 
     def reconstruct(
@@ -108,14 +142,13 @@ class Kernels(Protocol):
     def gradients(
         self,
         x: Float[Tensor, "token d_model"],
-        pull: Float[Tensor, "level_token d_model"],
-        W_dec: Float[Tensor, "latent d_model"],
-        entries: Entries,
+        weights: Matrices,
+        parts: Sequence[Entries],
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
     ) -> Gradients:
-        """Add up the entries' outer products by latent.
+        """Add up the outer products of all parts' entries by latent.
 
         `along` is how much of its own direction each atom's gradient gets besides; with `unit_norm` the part of its
         gradient along an atom is then taken out.
@@ -127,6 +160,7 @@ class Kernels(Protocol):
         weights: Matrices,
         moments: tuple[Moments, Moments],
         gradients: Gradients,
+        others: Sequence[Moved],
         *,
         rate: float,
         step: int,
@@ -136,22 +170,21 @@ class Kernels(Protocol):
         """Take step number `step` (from one) of Adam in place, on gradients times `factor`; then restore unit norms."""
         ...
 
+    def squared_norm(self, gradients: Sequence[Tensor]) -> float:
+        """Give the squared norm of some gradients together."""
+        ...
+
     def count_silence(
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
     ) -> int:
         """Add `tokens` to each latent's silence in place, end that of those who speak, and count the codes that do."""
         ...
 
-    def weighted_sum(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
-    ) -> Float[Tensor, " d_model"]:
-        """Give the weighted sum of rows, to the same bits on any number of threads."""
-        ...
-
 
 class Entries(NamedTuple):
-    """What the gradients are made of: outer products of a token and its pull, for each latent that spoke."""
+    """What the gradients of a reconstruction are made of: outer products of a token and its pull, for each that spoke."""
 
+    pull: Float[Tensor, "level_token d_model"]
     latents: Int[Tensor, " entry"]
     pull_rows: Int[Tensor, " entry"]
     """The row of `pull`; modulo the number of tokens, the token."""

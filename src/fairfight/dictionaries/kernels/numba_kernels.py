@@ -5,7 +5,8 @@ The product is taken a few rows at a time into a buffer that stays in the cache,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +19,16 @@ from fairfight.dictionaries.kernels.contract import (
     BETA2,
     EPS,
     Codes,
+    Dead,
     Entries,
     Gradients,
     Matrices,
     Moments,
+    Moved,
     Reconstruction,
     adam_factors,
 )
+from fairfight.dictionaries.kernels.rooms import Rooms, cut
 from fairfight.dictionaries.weights import project
 
 CHUNK_TOKENS = 256
@@ -63,15 +67,13 @@ class NumbaKernels:
             "touched": np.zeros(latents, np.bool_),
             "squares": np.zeros(latents, np.float64),
             "ends": np.zeros(latents + 1, np.int32),
-            "counts": np.zeros((threads, latents), np.int32),
         }
+        self._sums = np.zeros((-(-latents // summing.LATENTS_OF_SUM), d_model), np.float32)
         self._turns = jit.turns()
-        self._scratch: dict[str, np.ndarray] = {}
-        self._regular: dict[int, tuple[Tensor, Tensor]] = {}
+        self._rooms = Rooms(d_model)
         self._coarse = torch.empty(latents, d_model, dtype=torch.bfloat16) if coarse else None
         self._coarse_of: int | None = None
         self._room = 256
-        self._choices = self._reconstructions = 0
 
     # ------------------------------------------------------------------------------------------------ choosing
 
@@ -82,35 +84,53 @@ class NumbaKernels:
         b_enc: Float[Tensor, " latent"],
         k: int,
         *,
-        any_sign: bool = False,
+        dead: Dead | None = None,
     ) -> Codes:
-        """Give the k largest pre-activations of each token."""
-        tokens, number = len(x), self._choices
-        self._choices += 1
-        latents = self._flat(f"latents {number}", tokens * k, np.int32)
-        values = self._flat(f"pre {number}", tokens * k, np.float32)
-        by_token = latents.reshape(tokens, k), values.reshape(tokens, k)
-        bias = b_enc.numpy()
+        """Give the k largest positive pre-activations of each token."""
+        tokens, bias = len(x), b_enc.numpy()
+        latents, values = self._rooms.by_token("codes", tokens, k)
+        counts = np.empty(tokens, np.int64)
         # A group for each latent where k is large: bounds by the groups' largest would let too many through.
         groups = self._groups if 4 * k <= self._groups < len(W_enc) else len(W_enc)
-        maxima = self._flat("maxima", self._threads * groups, np.float32).reshape(-1, groups)
+        maxima = self._rooms.flat("maxima", self._threads * groups, np.float32).reshape(-1, groups)
         pools = (maxima, *self._pools, self._turns)
-        if self._coarse is None or any_sign:
-            floor = -_LARGEST if any_sign else _SMALLEST
+        silent = None
+        if self._coarse is None:
+            silent = dead and self._silent(tokens, dead)
             for first, pre in _products(x, W_enc, self._chunk(len(W_enc))):
                 part = slice(first, first + len(pre))
-                choosing.top_k(pre, bias, k, floor, by_token[0][part], by_token[1][part], *pools)
+                choosing.top_k(pre, bias, k, _SMALLEST, latents[part], values[part], counts[part], *pools)
+                self._choose_silent(silent, pre, bias, part)
                 del pre  # The next product then takes its memory, which is still in the cache.
         else:
             drawn = min(k + k // 2, len(W_enc))
             for first, pre in self._coarse_products(x, W_enc):
                 part = slice(first, first + len(pre))
                 choosing.top_k_rescored(
-                    pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, by_token[0][part], by_token[1][part],
-                    *pools,
+                    pre, x.numpy()[part], W_enc.numpy(), bias, k, drawn, _SMALLEST, latents[part], values[part],
+                    counts[part], *pools,
                 )  # fmt: skip
-        starts, rows = self._places(tokens, k)
-        return Codes(starts, torch.from_numpy(latents), rows, torch.from_numpy(values))
+        codes = self._rooms.regular(latents, values)
+        if counts.min(initial=k) < k:
+            codes = cut(codes, counts)
+        return codes if silent is None else codes._replace(dead=self._rooms.regular(silent.latents, silent.values))
+
+    def largest(
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        dead: Dead,
+    ) -> Codes:
+        """Give the largest pre-activations of some latents alone."""
+        shape = len(dead.latents), W_enc.shape[1]
+        room = torch.from_numpy(self._rooms.flat("rows", shape[0] * shape[1], np.float32)).view(shape)
+        rows, bias = torch.index_select(W_enc, 0, dead.latents, out=room), b_enc[dead.latents].numpy()
+        silent = self._silent(len(x), dead, np.arange(shape[0], dtype=np.int32))
+        for first, pre in _products(x, rows, self._chunk(shape[0])):
+            self._choose_silent(silent, pre, bias, slice(first, first + len(pre)))
+            del pre
+        return self._rooms.regular(silent.latents, silent.values)
 
     def above(
         self,
@@ -118,16 +138,19 @@ class NumbaKernels:
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         floors: Float[Tensor, " latent"],
+        *,
+        dead: Dead | None = None,
     ) -> Codes:
         """Give the pre-activations that exceed their latent's floor."""
         bias, bounds = b_enc.numpy(), floors.contiguous().numpy()
+        silent = dead and self._silent(len(x), dead)
         starts = np.zeros(len(x) + 1, np.int64)
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for first, pre in _products(x, W_enc, self._chunk(len(W_enc))):
             counts = np.zeros(len(pre), np.int64)
             while True:
-                latents = self._flat("room latents", len(pre) * self._room, np.int32).reshape(-1, self._room)
-                values = self._flat("room values", len(pre) * self._room, np.float32).reshape(-1, self._room)
+                latents = self._rooms.flat("room latents", len(pre) * self._room, np.int32).reshape(-1, self._room)
+                values = self._rooms.flat("room values", len(pre) * self._room, np.float32).reshape(-1, self._room)
                 choosing.above(pre, bias, bounds, latents, values, counts, self._turns, self._threads)
                 if counts.max() + choosing.BLOCK_COLUMNS <= self._room:
                     break
@@ -138,9 +161,24 @@ class NumbaKernels:
             part = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.float32)
             choosing.packed(latents, values, counts, ends - counts, first, *part, self._threads)
             parts.append(part)
+            self._choose_silent(silent, pre, bias, slice(first, first + len(pre)))
             del pre
         latents, rows, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Codes(*map(torch.from_numpy, (starts, latents, rows, values)))
+        found = map(torch.from_numpy, (starts, latents, rows, values))
+        codes = Codes(next(found), next(found), next(found), next(found))
+        return codes if silent is None else codes._replace(dead=self._rooms.regular(silent.latents, silent.values))
+
+    def _silent(self, tokens: int, dead: Dead, columns: np.ndarray | None = None) -> _Silent:
+        """Give room for what dead latents say; `columns` are theirs in the product, if not as many as there are latents."""
+        members = dead.latents.int().numpy()
+        return _Silent(members if columns is None else columns, members, *self._rooms.by_token("dead", tokens, dead.k))
+
+    def _choose_silent(self, silent: _Silent | None, pre: np.ndarray, bias: np.ndarray, part: slice) -> None:
+        if silent is not None:
+            found = silent.latents[part], silent.values[part]
+            choosing.largest_of(
+                pre, bias, silent.columns, silent.members, found[0].shape[1], *found, *self._pools, self._turns
+            )
 
     # ----------------------------------------------------------------------------------- decoding and gradients
 
@@ -156,10 +194,7 @@ class NumbaKernels:
     ) -> Reconstruction:
         """Decode `values` and compare with the target."""
         tokens, width = target.shape
-        self._reconstructions += 1
-        number = self._reconstructions
-        pull = self._flat(f"pull {number}", depth * tokens * width, np.float32).reshape(-1, width)
-        code_pulls = self._flat(f"code pulls {number}", len(values), np.float32)
+        pull, code_pulls = self._rooms.reconstruction(depth * tokens, len(values))
         if depth == 1 and len(values) > _DENSE_SHARE * tokens * len(W_dec):
             loss = self._reconstruct_densely(target, W_dec, codes, values, scale, pull, code_pulls)
             found = torch.from_numpy(pull)
@@ -177,32 +212,42 @@ class NumbaKernels:
     def gradients(
         self,
         x: Float[Tensor, "token d_model"],
-        pull: Float[Tensor, "level_token d_model"],
-        W_dec: Float[Tensor, "latent d_model"],
-        entries: Entries,
+        weights: Matrices,
+        parts: Sequence[Entries],
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
     ) -> Gradients:
         """Add up the entries' outer products by latent."""
-        count = len(entries.latents)
+        W_enc, W_dec = weights
+        count = sum(len(part.latents) for part in parts)
         grouped = (
-            self._flat("grouped rows", count, np.int32),
-            self._flat("grouped values", count, np.float32),
-            self._flat("grouped pushes", count, np.float32),
+            self._rooms.flat("grouped rows", count, np.int32),
+            self._rooms.flat("grouped values", count, np.float32),
+            self._rooms.flat("grouped pushes", count, np.float32),
         )
-        kept = self._latents
-        summing.group(*(column.numpy() for column in entries), kept["ends"], kept["counts"], *grouped)
+        kept, pull = self._latents, self._rooms.together([part.pull for part in parts])
+        counts = self._rooms.flat("counts", len(parts) * self._threads * len(W_dec), np.int32)
+        counts = counts.reshape(len(parts), self._threads, -1)
+        columns = [tuple(column.numpy() for column in part[1:]) for part in parts]
+        for (latents, _, values, pushes), own in zip(columns, counts, strict=True):
+            summing.count(latents, values, pushes, own)
+        summing.begin(counts.reshape(-1, len(W_dec)), kept["ends"])
+        first = 0
+        for part, column, own in zip(parts, columns, counts, strict=True):
+            summing.group(*column, first, own, *grouped)
+            first += len(part.pull)
         is_summed = np.diff(kept["ends"]) > _DENSE_SHARE * len(x)
         self._sum_densely(x, pull, np.flatnonzero(is_summed), *grouped)
         summing.gradients(
-            x.numpy(), pull.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
+            x.numpy(), pull.numpy(), W_enc.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
-            kept["squares"], self._turns, self._threads,
+            kept["squares"], self._sums, self._turns, self._threads,
         )  # fmt: skip
-        W_enc, W_dec = map(torch.from_numpy, self._rows)
+        dW_enc, dW_dec = map(torch.from_numpy, self._rows)
         bias, is_touched = torch.from_numpy(kept["bias"]), torch.from_numpy(kept["touched"])
-        return Gradients(W_enc, W_dec, bias, is_touched, float(kept["squares"].sum()))
+        through = torch.from_numpy(self._sums.sum(axis=0))
+        return Gradients(dW_enc, dW_dec, bias, is_touched, through, float(kept["squares"].sum()))
 
     def count_silence(
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
@@ -210,17 +255,12 @@ class NumbaKernels:
         """Bring each latent's silence up to date and count the codes that speak."""
         return int(summing.count_silence(silent.numpy(), tokens, codes.latents.numpy(), values.numpy()))
 
-    def weighted_sum(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
-    ) -> Float[Tensor, " d_model"]:
-        """Give the weighted sum of rows."""
-        return torch.from_numpy(summing.sum_of_rows(matrix.numpy(), weights.numpy(), self._turns, self._threads))
-
     def adam(
         self,
         weights: Matrices,
         moments: tuple[Moments, Moments],
         gradients: Gradients,
+        others: Sequence[Moved],
         *,
         rate: float,
         step: int,
@@ -231,15 +271,20 @@ class NumbaKernels:
         size, sharpen = adam_factors(rate, step)
         coarse = _NO_BITS if self._coarse is None else self._coarse.view(torch.uint16).numpy()
         (mean_enc, square_enc), (mean_dec, square_dec) = moments
+        constants = tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor)))
         updating.adam(
             weights.W_enc.numpy(), mean_enc.numpy(), square_enc.numpy(), gradients.W_enc.numpy(),
             weights.W_dec.numpy(), mean_dec.numpy(), square_dec.numpy(), gradients.W_dec.numpy(),
-            gradients.is_touched.numpy(), coarse, unit_norm,
-            tuple(map(np.float32, (BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS, size, sharpen, factor))), self._turns,
-            self._threads,
+            gradients.is_touched.numpy(), coarse, unit_norm, constants, self._turns, self._threads,
         )  # fmt: skip
+        for parameter, (mean, square), gradient in others:
+            updating.adam_vector(*(part.view(-1).numpy() for part in (parameter, mean, square, gradient)), constants)
         self._coarse_of = weights.W_enc.data_ptr()
-        self._choices = self._reconstructions = 0
+        self._rooms.begin_step()
+
+    def squared_norm(self, gradients: Sequence[Tensor]) -> float:
+        """Give the squared norm of some gradients together."""
+        return sum(updating.squared_norm(gradient.view(-1).numpy()) for gradient in gradients)
 
     # ------------------------------------------------------------------------------------------- many codes at once
 
@@ -257,7 +302,7 @@ class NumbaKernels:
         starts, latents = codes.starts.numpy(), codes.latents.numpy()
         for first in range(0, len(target), CHUNK_TOKENS):
             tokens = np.arange(first, min(first + CHUNK_TOKENS, len(target)))
-            spread = self._flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
+            spread = self._rooms.flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
             dense.spread(tokens, starts, latents, values.numpy(), spread, self._threads)
             error = project(torch.from_numpy(spread), atoms).sub_(target[first : first + CHUNK_TOKENS])
             loss += error.square().sum(dim=1).double().sum().item()
@@ -279,30 +324,10 @@ class NumbaKernels:
         for first in range(0, len(latents), CHUNK_TOKENS):
             part = latents[first : first + CHUNK_TOKENS]
             for weights, vectors, sums in ((values, pull, W_dec), (pushes, x, W_enc)):
-                spread = self._flat("dense sums", len(part) * len(vectors), np.float32).reshape(len(part), -1)
+                spread = self._rooms.flat("dense sums", len(part) * len(vectors), np.float32).reshape(len(part), -1)
                 dense.spread(part, ends, rows, weights, spread, self._threads)
                 sums[part] = project(torch.from_numpy(spread), vectors.T).numpy()
             self._latents["bias"][part] = spread.sum(axis=1)
-
-    # ------------------------------------------------------------------------------------------------- memory
-
-    def _places(self, tokens: int, k: int) -> tuple[Tensor, Tensor]:
-        """Give where each token's k entries begin, and the token of each entry: the same at every step."""
-        starts, rows = self._regular.get(k, (torch.empty(0), torch.empty(0)))
-        if len(starts) <= tokens:
-            starts = torch.arange(0, tokens * k + 1, k)
-            rows = torch.arange(tokens, dtype=torch.int32)[:, None].expand(tokens, k).flatten()
-            self._regular[k] = starts, rows
-        return starts[: tokens + 1], rows[: tokens * k]
-
-    def _flat(self, name: str, size: int, kind: type) -> np.ndarray:
-        """Give the first `size` places of a buffer that is kept from step to step and grows when it must."""
-        held = self._scratch.get(name)
-        if held is None or len(held) < size:
-            held = self._scratch[name] = (
-                torch.zeros(size * np.dtype(kind).itemsize, dtype=torch.uint8).numpy().view(kind)
-            )
-        return held[:size]
 
     def _chunk(self, latents: int) -> int:
         """Give the tokens whose product is taken at once."""
@@ -317,13 +342,22 @@ class NumbaKernels:
             self._coarse.copy_(W_enc)
             self._coarse_of = W_enc.data_ptr()
         narrow, chunk = x.bfloat16(), self._chunk(len(W_enc))
-        bits = self._flat("coarse product", chunk * len(W_enc), np.uint16).reshape(chunk, -1)
+        bits = self._rooms.flat("coarse product", chunk * len(W_enc), np.uint16).reshape(chunk, -1)
         product = torch.from_numpy(bits).view(torch.bfloat16)
         for first in range(0, len(x), chunk):
             part = narrow[first : first + chunk]
             out = product[: len(part)]
             torch.mm(part, self._coarse.T, out=out)
             yield first, bits[: len(part)]
+
+
+class _Silent(NamedTuple):
+    """Where the largest pre-activations of dead latents go."""
+
+    columns: np.ndarray
+    members: np.ndarray
+    latents: np.ndarray
+    values: np.ndarray
 
 
 def _products(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -12,10 +15,12 @@ from fairfight.dictionaries.kernels.contract import (
     BETA2,
     EPS,
     Codes,
+    Dead,
     Entries,
     Gradients,
     Matrices,
     Moments,
+    Moved,
     Reconstruction,
     adam_factors,
 )
@@ -36,17 +41,21 @@ class PlainKernels:
         b_enc: Float[Tensor, " latent"],
         k: int,
         *,
-        any_sign: bool = False,
+        dead: Dead | None = None,
     ) -> Codes:
-        """Give the k largest pre-activations of each token."""
-        found = [project(part, W_enc, b_enc).topk(k, dim=1, sorted=False) for part in x.split(CHUNK_TOKENS)]
-        values = torch.cat([part.values for part in found])
-        if not any_sign:
-            values.relu_()
-        latents = torch.cat([part.indices for part in found])
-        starts = torch.arange(0, len(x) * k + 1, k, device=x.device)
-        tokens = torch.arange(len(x), device=x.device).repeat_interleave(k)
-        return Codes(starts, latents.flatten(), tokens, values.flatten())
+        """Give the k largest positive pre-activations of each token."""
+        chosen, silent = [], []
+        for part in x.split(CHUNK_TOKENS):
+            pre = project(part, W_enc, b_enc)
+            chosen.append(pre.topk(k, dim=1, sorted=False))
+            silent.append(_largest_of(pre, dead))
+        codes = _regular([part.values for part in chosen], [part.indices for part in chosen])
+        is_kept = codes.pre > 0
+        counts = codes.tokens[is_kept].bincount(minlength=len(x))
+        return Codes(
+            F.pad(counts.cumsum(0), (1, 0)), codes.latents[is_kept], codes.tokens[is_kept], codes.pre[is_kept],
+            _joined(silent),
+        )  # fmt: skip
 
     def above(
         self,
@@ -54,19 +63,34 @@ class PlainKernels:
         W_enc: Float[Tensor, "latent d_model"],
         b_enc: Float[Tensor, " latent"],
         floors: Float[Tensor, " latent"],
+        *,
+        dead: Dead | None = None,
     ) -> Codes:
         """Give the pre-activations that exceed their latent's floor."""
-        places, values, first = [], [], 0
+        places, values, silent, first = [], [], [], 0
         for part in x.split(CHUNK_TOKENS):
             pre = project(part, W_enc, b_enc)
             place = (pre > floors).nonzero()
             values.append(pre[place[:, 0], place[:, 1]])
+            silent.append(_largest_of(pre, dead))
             place[:, 0] += first
             places.append(place)
             first += len(part)
         tokens, latents = torch.cat(places).T
         starts = F.pad(tokens.bincount(minlength=len(x)).cumsum(0), (1, 0))
-        return Codes(starts, latents.contiguous(), tokens.contiguous(), torch.cat(values))
+        return Codes(starts, latents.contiguous(), tokens.contiguous(), torch.cat(values), _joined(silent))
+
+    def largest(
+        self,
+        x: Float[Tensor, "token d_model"],
+        W_enc: Float[Tensor, "latent d_model"],
+        b_enc: Float[Tensor, " latent"],
+        dead: Dead,
+    ) -> Codes:
+        """Give the largest pre-activations of some latents alone."""
+        rows, bias = W_enc[dead.latents], b_enc[dead.latents]
+        found = [project(part, rows, bias).topk(dead.k, dim=1, sorted=False) for part in x.split(CHUNK_TOKENS)]
+        return _regular([part.values for part in found], [dead.latents[part.indices] for part in found])
 
     def reconstruct(
         self,
@@ -93,15 +117,17 @@ class PlainKernels:
     def gradients(
         self,
         x: Float[Tensor, "token d_model"],
-        pull: Float[Tensor, "level_token d_model"],
-        W_dec: Float[Tensor, "latent d_model"],
-        entries: Entries,
+        weights: Matrices,
+        parts: Sequence[Entries],
         along: Float[Tensor, " latent"] | None,
         *,
         unit_norm: bool,
     ) -> Gradients:
         """Add up the entries' outer products by latent."""
-        latents, pull_rows, values, pushes = entries
+        W_enc, W_dec = weights
+        firsts = accumulate((len(part.pull) for part in parts[:-1]), initial=0)
+        shifted = [part._replace(pull_rows=part.pull_rows + first) for part, first in zip(parts, firsts, strict=True)]
+        pull, latents, pull_rows, values, pushes = map(torch.cat, zip(*shifted, strict=True))
         is_felt = (values != 0) | (pushes != 0)
         dW_enc = _sum_by(latents, len(W_dec), pull_rows % len(x), pushes, x)
         dW_dec = _sum_by(latents, len(W_dec), pull_rows, values, pull)
@@ -114,7 +140,7 @@ class PlainKernels:
         if unit_norm:
             dW_dec.addcmul_((dW_dec * W_dec).sum(dim=1, keepdim=True), W_dec, value=-1.0)
         squared = dW_enc.double().square().sum().item() + dW_dec.double().square().sum().item()
-        return Gradients(dW_enc, dW_dec, db_enc, is_touched, squared)
+        return Gradients(dW_enc, dW_dec, db_enc, is_touched, db_enc @ W_enc, squared)
 
     def count_silence(
         self, silent: Int[Tensor, " latent"], tokens: int, codes: Codes, values: Float[Tensor, " entry"]
@@ -125,17 +151,12 @@ class PlainKernels:
         silent[active] = 0
         return len(active)
 
-    def weighted_sum(
-        self, matrix: Float[Tensor, "row d_model"], weights: Float[Tensor, " row"]
-    ) -> Float[Tensor, " d_model"]:
-        """Give the weighted sum of rows."""
-        return weights @ matrix
-
     def adam(
         self,
         weights: Matrices,
         moments: tuple[Moments, Moments],
         gradients: Gradients,
+        others: Sequence[Moved],
         *,
         rate: float,
         step: int,
@@ -144,13 +165,41 @@ class PlainKernels:
     ) -> None:
         """Take a step of Adam in place."""
         size, sharpen = adam_factors(rate, step)
-        for weight, (mean, square), gradient in zip(weights, moments, (gradients.W_enc, gradients.W_dec), strict=True):
+        matrices = map(Moved, weights, moments, (gradients.W_enc, gradients.W_dec))
+        for weight, (mean, square), gradient in (*matrices, *others):
             scaled = gradient * factor
             mean.lerp_(scaled, 1 - BETA1)
             square.mul_(BETA2).addcmul_(scaled, scaled, value=1 - BETA2)
             weight.addcdiv_(mean, square.sqrt().mul_(sharpen).add_(EPS), value=-size)
         if unit_norm:
             weights.W_dec.copy_(F.normalize(weights.W_dec, dim=1))
+
+    def squared_norm(self, gradients: Sequence[Tensor]) -> float:
+        """Give the squared norm of some gradients together."""
+        return sum(gradient.double().square().sum().item() for gradient in gradients)
+
+
+def _regular(values: list[Float[Tensor, "token k"]], latents: list[Int[Tensor, "token k"]]) -> Codes:
+    """Give codes that are as many for each token."""
+    joined = torch.cat(values)
+    tokens, k = joined.shape
+    starts = torch.arange(0, tokens * k + 1, k, device=joined.device)
+    rows = torch.arange(tokens, device=joined.device).repeat_interleave(k)
+    return Codes(starts, torch.cat(latents).flatten(), rows, joined.flatten())
+
+
+def _largest_of(
+    pre: Float[Tensor, "token latent"], dead: Dead | None
+) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]] | None:
+    if dead is None:
+        return None
+    found = pre[:, dead.latents].topk(dead.k, dim=1, sorted=False)
+    return found.values, dead.latents[found.indices]
+
+
+def _joined(parts: list[tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]] | None]) -> Codes | None:
+    found = [part for part in parts if part is not None]
+    return _regular([values for values, _ in found], [latents for _, latents in found]) if found else None
 
 
 def _sum_by(

@@ -175,7 +175,7 @@ def _rescored(x, rows, bias, r, n, pool, tags):
 
 
 @compiled
-def _top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live, turns):
+def _top_k(pre, bias, k, floor, latents, values, counts, maxima, pool, tags, live, turns):
     rows = pre.shape[0]
     first = taken(turns, _TURN)
     while first < rows:
@@ -186,21 +186,20 @@ def _top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live, turns
                 n = k
             for i in range(n):
                 latents[r, i], values[r, i] = tags[i], pool[i]
-            for i in range(n, k):
-                latents[r, i], values[r, i] = 0, ZERO
+            counts[r] = n
         first = taken(turns, _TURN)
 
 
 @parallel
-def top_k(pre, bias, k, floor, latents, values, maxima, pool, tags, live, turns):
-    """Write the k largest pre-activations of each row that exceed the floor; what is missing of k gets the value 0."""
+def top_k(pre, bias, k, floor, latents, values, counts, maxima, pool, tags, live, turns):
+    """Write the k largest pre-activations of each row that exceed the floor, and how many there are."""
     turns[0] = 0
     for t in prange(maxima.shape[0]):
-        _top_k(pre, bias, k, floor, latents, values, maxima[t], pool[t], tags[t], live[t], turns)
+        _top_k(pre, bias, k, floor, latents, values, counts, maxima[t], pool[t], tags[t], live[t], turns)
 
 
 @compiled
-def _top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima, pool, tags, live, turns):
+def _top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, counts, maxima, pool, tags, live, turns):
     count = pre.shape[0]
     first = taken(turns, _TURN)
     while first < count:
@@ -213,22 +212,53 @@ def _top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima
             if n > k:
                 _keep_largest(pool, tags, n, k)
                 n = k
+            kept = 0
             for i in range(n):
-                value = pool[i]
-                latents[r, i], values[r, i] = tags[i], value if value > floor else ZERO
-            for i in range(n, k):
-                latents[r, i], values[r, i] = 0, ZERO
+                latents[r, kept], values[r, kept] = tags[i], pool[i]
+                kept += np.int64(pool[i] > floor)
+            counts[r] = kept
         first = taken(turns, _TURN)
 
 
 @parallel
-def top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, maxima, pool, tags, live, turns):
+def top_k_rescored(pre, x, rows, bias, k, drawn, floor, latents, values, counts, maxima, pool, tags, live, turns):
     """Do as `top_k`, out of the `drawn` largest by coarse pre-activations, which are taken anew in float32."""
     turns[0] = 0
     for t in prange(maxima.shape[0]):
         _top_k_rescored(
-            pre, x, rows, bias, k, drawn, floor, latents, values, maxima[t], pool[t], tags[t], live[t], turns
+            pre, x, rows, bias, k, drawn, floor, latents, values, counts, maxima[t], pool[t], tags[t], live[t], turns
         )
+
+
+@compiled
+def _largest_of(pre, bias, columns, members, k, latents, values, pool, tags, live, turns):
+    rows, n = pre.shape[0], members.shape[0]
+    first = taken(turns, _TURN)
+    while first < rows:
+        for r in range(first, min(first + _TURN, rows)):
+            for i in range(n):
+                j = U(columns[i])
+                pool[U(i)] = pre[r, j] + bias[j]
+            bound = _bound_below(pool, n, k, _LOWEST)
+            kept = 0
+            for i in range(n):
+                tags[U(kept)], live[U(kept)] = members[U(i)], i
+                kept += np.int64(not pool[U(i)] < bound)  # So NaN stays, and k are found where there is any.
+            for i in range(kept):
+                pool[U(i)] = pool[U(live[U(i)])]
+            if kept > k:
+                _keep_largest(pool, tags, kept, k)
+            for i in range(k):
+                latents[r, i], values[r, i] = tags[i], pool[i]
+        first = taken(turns, _TURN)
+
+
+@parallel
+def largest_of(pre, bias, columns, members, k, latents, values, pool, tags, live, turns):
+    """Write the k largest pre-activations of each row in some columns, whatever their sign, and whose they are."""
+    turns[0] = 0
+    for t in prange(pool.shape[0]):
+        _largest_of(pre, bias, columns, members, k, latents, values, pool[t], tags[t], live[t], turns)
 
 
 @compiled

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fairfight.dictionaries.kernels.compiled.jit import BLOCK_ROWS, ZERO, U, compiled, parallel, taken
+from fairfight.dictionaries.kernels.compiled.jit import ZERO, U, compiled, parallel, taken
 
-_TURN = 32
-"""Latents that a thread takes at a time."""
+LATENTS_OF_SUM = 32
+"""Latents that a thread takes at a time, and whose sums are taken before these are added up in turn."""
 
 
 @compiled
@@ -17,11 +17,8 @@ def _is_felt(value, push):
 
 
 @parallel
-def group(latents, pull_rows, values, pushes, ends, counts, grouped_rows, grouped_values, grouped_pushes):
-    """Sort entries by latent, in the order of rows within one (a counting sort); entries that change nothing go.
-
-    `ends` gets where each latent's entries begin, and where the last one's end.
-    """
+def count(latents, values, pushes, counts):
+    """Count each latent's entries in each thread's share; entries that change nothing do not count."""
     threads, columns = counts.shape
     n = latents.shape[0]
     for t in prange(threads):
@@ -30,21 +27,34 @@ def group(latents, pull_rows, values, pushes, ends, counts, grouped_rows, groupe
         for i in range(n * t // threads, n * (t + 1) // threads):
             if _is_felt(values[i], pushes[i]):
                 counts[t, U(latents[i])] += 1
+
+
+@compiled
+def begin(counts, ends):
+    """Turn counts into where each share's entries of a latent begin; `ends` gets that of each latent, and the last end."""
+    shares, columns = counts.shape
     total = np.int32(0)
     for j in range(columns):
         ends[j] = total
-        for t in range(threads):
-            count = counts[t, j]
-            counts[t, j] = total
+        for share in range(shares):
+            count = counts[share, j]
+            counts[share, j] = total
             total += count
     ends[columns] = total
+
+
+@parallel
+def group(latents, pull_rows, values, pushes, first_row, places, grouped_rows, grouped_values, grouped_pushes):
+    """Put the entries that were counted where their latent's begin, in the order of rows within one (a counting sort)."""
+    threads = places.shape[0]
+    n = latents.shape[0]
     for t in prange(threads):
         for i in range(n * t // threads, n * (t + 1) // threads):
             if _is_felt(values[i], pushes[i]):
                 j = U(latents[i])
-                at = U(counts[t, j])
-                counts[t, j] += 1
-                grouped_rows[at] = pull_rows[i]
+                at = U(places[t, j])
+                places[t, j] += 1
+                grouped_rows[at] = pull_rows[i] + first_row
                 grouped_values[at] = values[i]
                 grouped_pushes[at] = pushes[i]
 
@@ -87,13 +97,33 @@ def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
 
 @compiled
 def _gradients(
-    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns
+    x,
+    pull,
+    W_enc,
+    W_dec,
+    ends,
+    rows,
+    values,
+    pushes,
+    is_summed,
+    along,
+    is_unit,
+    dE,
+    dD,
+    db,
+    touched,
+    squares,
+    sums,
+    turns,
 ):
     latents, width = W_dec.shape
     has_along = along.shape[0] > 0
-    first = taken(turns, _TURN)
+    first = taken(turns, LATENTS_OF_SUM)
     while first < latents:
-        for j in range(first, min(first + _TURN, latents)):
+        total = sums[first // LATENTS_OF_SUM]
+        for d in range(width):
+            total[d] = ZERO
+        for j in range(first, min(first + LATENTS_OF_SUM, latents)):
             a, z = ends[j], ends[j + 1]
             pulled = along[j] if has_along else ZERO
             touched[j] = a < z or pulled != ZERO
@@ -103,6 +133,9 @@ def _gradients(
                 continue
             if not is_summed[j]:
                 db[j] = _sum_of_latent(x, pull, a, z, rows, values, pushes, dE[j], dD[j])
+            pushed = db[j]
+            for d in range(width):
+                total[d] += pushed * W_enc[j, d]
             if pulled != ZERO:
                 for d in range(width):
                     dD[j, d] += pulled * W_dec[j, d]
@@ -116,52 +149,27 @@ def _gradients(
             for d in range(width):
                 squared += dE[j, d] * dE[j, d] + dD[j, d] * dD[j, d]
             squares[j] = squared
-        first = taken(turns, _TURN)
+        first = taken(turns, LATENTS_OF_SUM)
 
 
 @parallel
 def gradients(
-    x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns, threads
-):
+    x, pull, W_enc, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, sums, turns,
+    threads,
+):  # fmt: skip
     """Write the gradients of encoder rows, atoms and latent biases, and the squared norm of each latent's.
 
     Where `is_summed`, rows and bias hold the entries' sums already. `along` says how much of its own direction each
     atom's gradient gets, which is what a penalty on atom norms gives; with `is_unit` the part of an atom's gradient
-    along the atom is taken out. Latents that nothing touches are marked and their rows left as they were.
+    along the atom is taken out. Latents that nothing touches are marked and their rows left as they were. `sums` gets the
+    encoder rows times the gradients of their biases, added up over so many latents at a time.
     """
     turns[0] = 0
     for _ in prange(threads):
         _gradients(
-            x, pull, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, turns
-        )
-
-
-@compiled
-def _sums_of_blocks(matrix, weights, parts, turns):
-    rows, width = matrix.shape
-    block = taken(turns, 1)
-    while block < parts.shape[0]:
-        for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            weight = weights[r]
-            if weight != ZERO:
-                for d in range(width):
-                    parts[block, d] += weight * matrix[r, d]
-        block = taken(turns, 1)
-
-
-@parallel
-def sum_of_rows(matrix, weights, turns, threads):
-    """Give the sum of the rows, each times its weight, in blocks of a fixed size."""
-    rows, width = matrix.shape
-    parts = np.zeros(((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, width), np.float32)
-    turns[0] = 0
-    for _ in prange(threads):
-        _sums_of_blocks(matrix, weights, parts, turns)
-    total = np.zeros(width, np.float32)
-    for block in range(parts.shape[0]):
-        for d in range(width):
-            total[d] += parts[block, d]
-    return total
+            x, pull, W_enc, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares,
+            sums, turns,
+        )  # fmt: skip
 
 
 @compiled

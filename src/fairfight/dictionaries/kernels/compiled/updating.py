@@ -70,3 +70,19 @@ def adam(
     turns[0] = 0
     for _ in prange(threads):
         _adam(W_enc, mE, vE, dE, W_dec, mD, vD, dD, touched, coarse, is_unit, constants, turns)
+
+
+@compiled
+def adam_vector(w, m, v, g, constants):
+    """Take Adam's step on a vector."""
+    _adam_row(w, m, v, g, True, *constants)
+
+
+@compiled
+def squared_norm(vector):
+    """Give the sum of squares, in double precision."""
+    total = 0.0
+    for i in range(vector.shape[0]):
+        value = np.float64(vector[i])
+        total += value * value
+    return total
