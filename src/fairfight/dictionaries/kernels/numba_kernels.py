@@ -47,7 +47,7 @@ _DENSE_SHARE = 1 / 3
 class NumbaKernels:
     """Compiled kernels with the scratch memory of one trainer.
 
-    Memory beside the trainer's own: two gradient matrices of the weights' size, the entries of a batch (28 bytes each, those
+    Memory beside the trainer's own: two gradient matrices of the weights' size, the entries of a batch (32 bytes each, those
     of the auxiliary loss among them), one chunk's product, and with coarse candidates a bfloat16 copy of the encoder.
     """
 
@@ -222,6 +222,7 @@ class NumbaKernels:
         W_enc, W_dec = weights
         count = sum(len(part.latents) for part in parts)
         grouped = (
+            self._rooms.flat("grouped tokens", count, np.int32),
             self._rooms.flat("grouped rows", count, np.int32),
             self._rooms.flat("grouped values", count, np.float32),
             self._rooms.flat("grouped pushes", count, np.float32),
@@ -235,12 +236,12 @@ class NumbaKernels:
         summing.begin(counts.reshape(-1, len(W_dec)), kept["ends"])
         first = 0
         for part, column, own in zip(parts, columns, counts, strict=True):
-            summing.group(*column, first, own, *grouped)
+            summing.group(*column, first, len(x), own, grouped)
             first += len(part.pull)
         is_summed = np.diff(kept["ends"]) > _DENSE_SHARE * len(x)
-        self._sum_densely(x, pull, np.flatnonzero(is_summed), *grouped)
+        self._sum_densely(x, pull, np.flatnonzero(is_summed), *grouped[1:])
         summing.gradients(
-            x.numpy(), pull.numpy(), W_enc.numpy(), W_dec.numpy(), kept["ends"], *grouped, is_summed,
+            x.numpy(), pull.numpy(), W_enc.numpy(), W_dec.numpy(), kept["ends"], grouped, is_summed,
             _NOTHING if along is None else along.numpy(), unit_norm, *self._rows, kept["bias"], kept["touched"],
             kept["squares"], self._sums, self._turns, self._threads,
         )  # fmt: skip

@@ -44,8 +44,9 @@ def begin(counts, ends):
 
 
 @parallel
-def group(latents, pull_rows, values, pushes, first_row, places, grouped_rows, grouped_values, grouped_pushes):
+def group(latents, pull_rows, values, pushes, first_row, tokens, places, grouped):
     """Put the entries that were counted where their latent's begin, in the order of rows within one (a counting sort)."""
+    grouped_tokens, grouped_rows, grouped_values, grouped_pushes = grouped
     threads = places.shape[0]
     n = latents.shape[0]
     for t in prange(threads):
@@ -54,40 +55,41 @@ def group(latents, pull_rows, values, pushes, first_row, places, grouped_rows, g
                 j = U(latents[i])
                 at = U(places[t, j])
                 places[t, j] += 1
-                grouped_rows[at] = pull_rows[i] + first_row
+                row = pull_rows[i]
+                grouped_tokens[at] = row if row < tokens else row % tokens
+                grouped_rows[at] = row + first_row
                 grouped_values[at] = values[i]
                 grouped_pushes[at] = pushes[i]
 
 
 @compiled
-def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
+def _sum_of_latent(x, pull, a, z, grouped, dE, dD):
     """Write the two gradient rows of one latent; give the gradient of its bias."""
-    count, width = x.shape
+    tokens, rows, values, pushes = grouped
+    width = x.shape[1]
     bias = ZERO
     for d in range(width):
         dE[d] = ZERO
         dD[d] = ZERO
     i = a
     while i + 4 <= z:
-        p0, p1, p2, p3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        r0, r1, r2, r3 = U(p0 % count), U(p1 % count), U(p2 % count), U(p3 % count)
+        r0, r1, r2, r3 = U(tokens[i]), U(tokens[i + 1]), U(tokens[i + 2]), U(tokens[i + 3])
         b0, b1, b2, b3 = pushes[i], pushes[i + 1], pushes[i + 2], pushes[i + 3]
         bias += b0 + b1 + b2 + b3
         for d in range(width):
             dE[d] += b0 * x[r0, d] + b1 * x[r1, d] + b2 * x[r2, d] + b3 * x[r3, d]
-        r0, r1, r2, r3 = U(p0), U(p1), U(p2), U(p3)
+        r0, r1, r2, r3 = U(rows[i]), U(rows[i + 1]), U(rows[i + 2]), U(rows[i + 3])
         b0, b1, b2, b3 = values[i], values[i + 1], values[i + 2], values[i + 3]
         for d in range(width):
             dD[d] += b0 * pull[r0, d] + b1 * pull[r1, d] + b2 * pull[r2, d] + b3 * pull[r3, d]
         i += 4
     while i < z:
-        p0 = rows[i]
-        r0 = U(p0 % count)
+        r0 = U(tokens[i])
         b0 = pushes[i]
         bias += b0
         for d in range(width):
             dE[d] += b0 * x[r0, d]
-        r0 = U(p0)
+        r0 = U(rows[i])
         b0 = values[i]
         for d in range(width):
             dD[d] += b0 * pull[r0, d]
@@ -97,24 +99,7 @@ def _sum_of_latent(x, pull, a, z, rows, values, pushes, dE, dD):
 
 @compiled
 def _gradients(
-    x,
-    pull,
-    W_enc,
-    W_dec,
-    ends,
-    rows,
-    values,
-    pushes,
-    is_summed,
-    along,
-    is_unit,
-    dE,
-    dD,
-    db,
-    touched,
-    squares,
-    sums,
-    turns,
+    x, pull, W_enc, W_dec, ends, grouped, is_summed, along, is_unit, dE, dD, db, touched, squares, sums, turns
 ):
     latents, width = W_dec.shape
     has_along = along.shape[0] > 0
@@ -132,7 +117,7 @@ def _gradients(
                 db[j] = ZERO
                 continue
             if not is_summed[j]:
-                db[j] = _sum_of_latent(x, pull, a, z, rows, values, pushes, dE[j], dD[j])
+                db[j] = _sum_of_latent(x, pull, a, z, grouped, dE[j], dD[j])
             pushed = db[j]
             for d in range(width):
                 total[d] += pushed * W_enc[j, d]
@@ -154,9 +139,8 @@ def _gradients(
 
 @parallel
 def gradients(
-    x, pull, W_enc, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares, sums, turns,
-    threads,
-):  # fmt: skip
+    x, pull, W_enc, W_dec, ends, grouped, is_summed, along, is_unit, dE, dD, db, touched, squares, sums, turns, threads
+):
     """Write the gradients of encoder rows, atoms and latent biases, and the squared norm of each latent's.
 
     Where `is_summed`, rows and bias hold the entries' sums already. `along` says how much of its own direction each
@@ -167,9 +151,8 @@ def gradients(
     turns[0] = 0
     for _ in prange(threads):
         _gradients(
-            x, pull, W_enc, W_dec, ends, rows, values, pushes, is_summed, along, is_unit, dE, dD, db, touched, squares,
-            sums, turns,
-        )  # fmt: skip
+            x, pull, W_enc, W_dec, ends, grouped, is_summed, along, is_unit, dE, dD, db, touched, squares, sums, turns
+        )
 
 
 @compiled
