@@ -97,7 +97,7 @@ class FineTuned(FromFiles):
         recipe = self._recipe(foreign)
         state = _state_of(foreign, recipe)
         if self.resample:
-            stream = torch_stream("resampled latents", self.path, seed)
+            stream = torch_stream("resampled latents", seed)
             # Among the k largest a faint one would never be; where every positive one speaks, a loud one would disturb.
             share = 1.0 if isinstance(recipe, RevivingRecipe) else 0.2
             state = resampled(state, foreign.dictionary, sample.tokens, stream, encoder_share=share).state
