@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from fairfight import cli
 from fairfight.activations import shards
-from fairfight.conformance import SITE, world
+from fairfight.conformance.small_world import SITE, world
 from fairfight.dictionaries.contract import Card
 from fairfight.dictionaries.formats import load as load_dictionary
 from fairfight.dictionaries.formats import save as save_dictionary

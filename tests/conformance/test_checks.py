@@ -122,39 +122,39 @@ def shelve(tmp_path, monkeypatch):
 def test_a_method_that_is_no_frozen_dataclass_is_refused(decorator, parent, words, shelve, tmp_path):
     shelve("methods", "probe", METHOD.format(decorator=decorator, parent=parent))
     with pytest.raises(AssertionError, match=words):
-        conformance.method_keeps_the_contract("probe", tmp_path)
+        conformance.methods.keeps_the_contract("probe", tmp_path)
 
 
 @pytest.mark.parametrize("parent", ["Loose", "Frozen"])
 def test_a_method_that_is_a_frozen_dataclass_is_let_in(parent, shelve, tmp_path):
     shelve("methods", "probe", METHOD.format(decorator="@dataclass(frozen=True)", parent=parent))
-    conformance.method_keeps_the_contract("probe", tmp_path)
+    conformance.methods.keeps_the_contract("probe", tmp_path)
 
 
 def test_a_dictionary_that_computes_codes_for_nothing_is_refused(shelve, tmp_path):
     shelve("kinds", "doubled", KIND.format(kind="doubled", codes="2 * x"))
     with pytest.raises(AssertionError, match="encodes for nothing"):
-        conformance.kind_makes_a_dictionary("doubled", tmp_path)
+        conformance.kinds.makes_a_dictionary("doubled", tmp_path)
 
 
 def test_a_dictionary_whose_codes_are_the_tokens_may_cost_nothing_whatever_its_name(shelve, tmp_path):
     shelve("kinds", "same", KIND.format(kind="same", codes="x.clone()"))
-    conformance.kind_makes_a_dictionary("same", tmp_path)
+    conformance.kinds.makes_a_dictionary("same", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changes", "check", "words"),
     [
-        ({"recognises": "True"}, "format_recognises_its_own_and_no_other", "is taken for one of careless"),
-        ({"k": "cfg.get('k', 8)"}, "format_takes_no_entry_on_trust", "other codes where careless.json has no 'k'"),
+        ({"recognises": "True"}, "recognises_its_own_and_no_other", "is taken for one of careless"),
+        ({"k": "cfg.get('k', 8)"}, "takes_no_entry_on_trust", "other codes where careless.json has no 'k'"),
         (
             {"load": "_files.read_state_dict(path / 'careless.pt')"},
-            "format_refuses_renamed_tensors_and_nan",
+            "refuses_renamed_tensors_and_nan",
             "careless.pt, in which 'rows' is called 'rows_': is read, or is no error of ours",
         ),
         (
             {"load": "torch.load(path / 'careless.pt', weights_only=False)"},
-            "format_opens_no_pickle_that_calls",
+            "opens_no_pickle_that_calls",
             "runs the code that a careless.pt holds",
         ),
     ],
@@ -164,7 +164,7 @@ def test_a_careless_format_is_refused(changes, check, words, shelve, tmp_path):
     shelve("formats", "careless", FORMAT.format(**STRICT | changes))
     (tmp_path / "there").mkdir()
     with pytest.raises(AssertionError, match=words):
-        getattr(conformance, check)("careless", tmp_path / "there")
+        getattr(conformance.formats, check)("careless", tmp_path / "there")
 
 
 def test_a_strict_format_is_let_in(shelve, tmp_path):
@@ -178,13 +178,13 @@ def test_a_kind_that_draws_from_a_global_generator_is_refused(shelve, tmp_path):
     text = KIND.format(kind="drawing", codes="x").replace("return Fit(", "__import__('random').random(); return Fit(")
     shelve("kinds", "drawing", text)
     with pytest.raises(AssertionError, match=r"drawing\.train draws from a global generator"):
-        conformance.kind_gives_the_same_bits_twice("drawing", tmp_path)
+        conformance.kinds.gives_the_same_bits_twice("drawing", tmp_path)
 
 
 def test_the_small_world_leaves_no_folder_behind(tmp_path):
     program = (
         "import os\n"
-        "from fairfight.conformance import world\n"
+        "from fairfight.conformance.small_world import world\n"
         "world()\n"
         "print(*(name[:9] for name in os.listdir(os.environ['TMPDIR'])))\n"
     )

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fairfight.conformance import world
+from fairfight.conformance.small_world import world
 from fairfight.contests.detect import play
 from fairfight.contests.split import Split
 from fairfight.errors import NonFiniteError, PluginError

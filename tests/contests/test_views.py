@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairfight.conformance import SITE, world
+from fairfight.conformance.small_world import SITE, world
 from fairfight.contests.examples import Examples, unlabelled
 from fairfight.contests.views import Views
 from fairfight.dictionaries.formats import load

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fairfight import registry
-from fairfight.conformance import POOLINGS, SITE, world
+from fairfight.conformance.small_world import POOLINGS, SITE, world
 from fairfight.contests.detect import play
 from fairfight.contests.examples import labelled
 from fairfight.contests.views import Views

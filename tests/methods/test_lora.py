@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairfight.conformance import world
+from fairfight.conformance.small_world import world
 from fairfight.contests.examples import labelled, unlabelled
 from fairfight.contests.views import Views
 from fairfight.errors import PluginError

@@ -8,7 +8,7 @@ import torch
 
 from fairfight import registry
 from fairfight.activations.shards import open_activations
-from fairfight.conformance import SITE, world
+from fairfight.conformance.small_world import SITE, world
 from fairfight.contests.examples import DEVELOPMENT, Collection, Example
 from fairfight.dictionaries.contract import TokenSource
 from fairfight.dictionaries.formats import save
