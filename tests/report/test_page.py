@@ -257,6 +257,20 @@ def test_what_a_card_does_not_know_stays_empty(planted, tmp_path):
     assert {name for name, value in card.items() if value} == {"dictionary", "role", "kind"}
 
 
+def test_a_dictionary_that_came_from_files_says_how(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    run = ledger.run()
+    name = run["dictionaries"][0]["name"]
+    study = {**run["study"], "dictionaries": {**run["study"]["dictionaries"], name: {"kind": "fine_tuned"}}}
+    ledger.write_run({**run, "study": study})
+    cards = Read(drawn(ledger)).table(
+        "dictionary", "role", "kind", "site", "seed", "FVU", "L0", "dead", "training FLOPs"
+    )
+    kinds = {row["dictionary"]: row["kind"] for row in cards}
+    assert kinds.pop(name) == f"{run['dictionaries'][0]['kind']}, fine_tuned"
+    assert not any("," in kind for kind in kinds.values())
+
+
 def test_a_cost_that_nobody_says_is_unknown_and_has_no_place_among_the_known(planted, tmp_path):
     ledger = planted.build(tmp_path, planted.World())
     for trial in ledger.trials():

@@ -49,7 +49,7 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         mistakes=_mistakes(roster, verdicts),
         trials=[_trial_cells(trial) for trial in _in_order(roster.trials)],
         failed=len(roster.failed),
-        cards=[_card_cells(card) for card in roster.run.get("dictionaries", ())],
+        cards=[_card_cells(card, roster.run["study"]) for card in roster.run.get("dictionaries", ())],
         facts=_facts(roster),
         fields=flattened(roster.run.get("study", {})),
     )
@@ -151,13 +151,16 @@ def _trial_cells(trial: Trial) -> dict[str, str]:
     return {**cells, "validation": wording.number(outcome.validation_auroc), "tests": tests, "failed": ""}
 
 
-def _card_cells(card: Mapping[str, Any]) -> dict[str, str]:
+def _card_cells(card: Mapping[str, Any], study: Mapping[str, Any]) -> dict[str, str]:
     training = card.get("training_flops")
+    found = str(card.get("kind", ""))
+    # What is read from files, or trained on from there, is of the kind that it was; the study says how it came here.
+    asked = study.get("dictionaries", {}).get(card.get("name"), {}).get("kind", found)
     spent = max(training.values(), default=0) if isinstance(training, Mapping) else training
     return {
         "name": str(card.get("name", card.get("kind", "?"))),
         "role": str(card.get("role", "")),
-        "kind": str(card.get("kind", "")),
+        "kind": found if asked == found else f"{found}, {asked}",
         "site": str(card.get("site", "")),
         "seed": str(card.get("seed", "")),
         "fvu": _if_known(card.get("fvu")),

@@ -76,17 +76,13 @@ def names_of(plugin: Any) -> list[str]:
 def check_name(key: str, known: Collection[str], where: str) -> None:
     """Raise StudyError unless `key` is one of the known settings; the nearest of them is given."""
     if key not in known:
-        raise StudyError(
-            f"study: [{where}] has no key '{key}'; known keys: {', '.join(sorted(known))}.{nearest(key, known)}"
-        )
+        raise StudyError(f"[{where}] has no key '{key}'; known keys: {', '.join(sorted(known))}.{nearest(key, known)}")
 
 
 def check_value(plugin: Any, key: str, value: Any, where: str) -> None:
     """Raise StudyError where a value is of another type than the field says (whole numbers do for floats), or NaN."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise StudyError(
-            f"study: [{where}] '{key}' is {value!r}; a finite number was expected. Change it and run again."
-        )
+        raise StudyError(f"[{where}] '{key}' is {value!r}; a finite number was expected. Change it and run again.")
     hint = _hints(plugin).get(key, Any)
     try:
         TypeAdapter(hint).validate_python(value, strict=True)
@@ -94,7 +90,7 @@ def check_value(plugin: Any, key: str, value: Any, where: str) -> None:
         default = next((own.default for own in fields(plugin) if own.name == key), None)
         example = f", such as {default!r}" if isinstance(default, bool | int | float | str) else ""
         raise StudyError(
-            f"study: [{where}] '{key}' is {value!r} ({type(value).__name__}); expected {_in_words(hint)}{example}. "
+            f"[{where}] '{key}' is {value!r} ({type(value).__name__}); expected {_in_words(hint)}{example}. "
             "Change it and run again."
         ) from None
     except PydanticUserError:
