@@ -162,6 +162,8 @@ class _Revived(NamedTuple):
 
     entries: Entries
     loss: float
+    encoded: int
+    """Latents that took a product of their own."""
     dead: int
 
 
@@ -286,12 +288,13 @@ class SaeTrainer:
         assert self._revival is not None
         state, kernels, (tokens, width) = self.state, self._kernels, error.shape
         weight = self._revival.weight * min(len(dead.latents) / max(1, width // 2), 1.0)
+        encoded = 0
         if codes is None:
-            codes = kernels.largest(x, state.W_enc, state.vectors["b_enc"], dead)
+            codes, encoded = kernels.largest(x, state.W_enc, state.vectors["b_enc"], dead), len(dead.latents)
         left = torch.mul(error, -tokens / 2, out=self._room("left", error.shape, error))
-        found = kernels.reconstruct(left, state.W_dec, codes, codes.pre, 2 * weight / tokens)
+        found = kernels.reconstruct(left, state.W_dec, codes, codes.pre, 2 * weight / tokens, members=dead.latents)
         entries = Entries(found.pull, codes.latents, codes.tokens, codes.pre, found.code_pulls)
-        return _Revived(entries, weight * found.loss / tokens, len(dead.latents))
+        return _Revived(entries, weight * found.loss / tokens, encoded, len(dead.latents))
 
     def _entries(
         self,
@@ -332,7 +335,7 @@ class SaeTrainer:
         if revived is not None:
             product = 2 * tokens * revived.dead * width
             state.flops_dense += 4 * product
-            state.flops_executed += product + 8 * width * len(revived.entries.values)
+            state.flops_executed += 2 * tokens * revived.encoded * width + 8 * width * len(revived.entries.values)
 
 
 def by_latent(values: Float[Tensor, " entry"], codes: Codes, latents: int) -> Float[Tensor, " latent"]:

@@ -135,8 +135,13 @@ class Kernels(Protocol):
         scale: float,
         levels: Int[Tensor, " latent"] | None = None,
         depth: int = 1,
+        *,
+        members: Int[Tensor, " member"] | None = None,
     ) -> Reconstruction:
-        """Decode `values` and compare with the target, at each of `depth` nested levels where `levels` are given."""
+        """Decode `values` and compare with the target, at each of `depth` nested levels where `levels` are given.
+
+        `members` are the latents that codes are of, where these are not all.
+        """
         ...
 
     def gradients(

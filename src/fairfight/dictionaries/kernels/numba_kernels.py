@@ -191,12 +191,19 @@ class NumbaKernels:
         scale: float,
         levels: Int[Tensor, " latent"] | None = None,
         depth: int = 1,
+        *,
+        members: Int[Tensor, " member"] | None = None,
     ) -> Reconstruction:
         """Decode `values` and compare with the target."""
         tokens, width = target.shape
         pull, code_pulls = self._rooms.reconstruction(depth * tokens, len(values))
-        if depth == 1 and len(values) > _DENSE_SHARE * tokens * len(W_dec):
-            loss = self._reconstruct_densely(target, W_dec, codes, values, scale, pull, code_pulls)
+        if depth == 1 and len(values) > _DENSE_SHARE * tokens * len(W_dec if members is None else members):
+            latents = codes.latents.numpy()
+            if members is not None:
+                places = np.empty(len(W_dec), np.int32)
+                places[members.numpy()] = np.arange(len(members), dtype=np.int32)
+                W_dec, latents = W_dec[members], places[latents]
+            loss = self._reconstruct_densely(target, W_dec, codes.starts, latents, values, scale, pull, code_pulls)
             found = torch.from_numpy(pull)
             return Reconstruction(loss, found, torch.from_numpy(code_pulls), found.sum(dim=0))
         losses = np.empty(tokens, np.float64)
@@ -293,22 +300,22 @@ class NumbaKernels:
         self,
         target: Float[Tensor, "token d_model"],
         W_dec: Float[Tensor, "latent d_model"],
-        codes: Codes,
+        starts: Int[Tensor, " token_and_one"],
+        latents: np.ndarray,
         values: Float[Tensor, " entry"],
         scale: float,
         pull: np.ndarray,
         code_pulls: np.ndarray,
     ) -> float:
         atoms, loss = W_dec.T.contiguous(), 0.0
-        starts, latents = codes.starts.numpy(), codes.latents.numpy()
         for first in range(0, len(target), CHUNK_TOKENS):
             tokens = np.arange(first, min(first + CHUNK_TOKENS, len(target)))
             spread = self._rooms.flat("dense codes", len(tokens) * len(W_dec), np.float32).reshape(len(tokens), -1)
-            dense.spread(tokens, starts, latents, values.numpy(), spread, self._threads)
+            dense.spread(tokens, starts.numpy(), latents, values.numpy(), spread, self._threads)
             error = project(torch.from_numpy(spread), atoms).sub_(target[first : first + CHUNK_TOKENS])
             loss += error.square().sum(dim=1).double().sum().item()
             pull[tokens] = error.mul_(scale).numpy()
-            dense.picked(tokens, starts, latents, project(error, W_dec).numpy(), code_pulls, self._threads)
+            dense.picked(tokens, starts.numpy(), latents, project(error, W_dec).numpy(), code_pulls, self._threads)
         return loss
 
     def _sum_densely(

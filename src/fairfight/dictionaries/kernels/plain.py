@@ -101,6 +101,8 @@ class PlainKernels:
         scale: float,
         levels: Int[Tensor, " latent"] | None = None,
         depth: int = 1,
+        *,
+        members: Int[Tensor, " member"] | None = None,
     ) -> Reconstruction:
         """Decode `values` and compare with the target."""
         rows = codes.tokens
