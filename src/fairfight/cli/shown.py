@@ -29,7 +29,10 @@ def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> 
     out.print(score_table(roster, found))
     if gained := gains(roster):
         out.print(gain_table(gained))
-    out.print(verdict_table(verdicts))
+    if verdicts:
+        out.print(verdict_table(verdicts))
+    else:
+        out.print("The study asks no question, so there is no verdict. Add one under \\[\\[questions]].")
     for place, verdict in enumerate(verdicts):
         out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
         for note in notes(verdict, shows_gaps=place == 0):
