@@ -147,7 +147,7 @@ def drawn(course: Course, tokens: int) -> str:
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{height - bottom}" stroke="#888" stroke-dasharray="4"/>'
         )
-        parts.append(f'<text x="{x + 6:.1f}" y="{y + 14:.1f}" fill="#555">training</text>')
+        parts.append(f'<text x="{x - 6:.1f}" y="{y + 14:.1f}" text-anchor="end" fill="#555">training</text>')
     parts.append(f'<polyline points="{line}" fill="none" stroke="#1f5fa8" stroke-width="2"/>')
     parts.append(f'<text x="{width - 20}" y="{height - 18}" text-anchor="end">{last:,.0f} seconds</text>')
     parts.append(

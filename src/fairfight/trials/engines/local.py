@@ -7,14 +7,12 @@ fighting over two cores. A worker whose parent died (`kill -9`) ends itself.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from fairfight.errors import WorkerDiedError
@@ -40,7 +38,6 @@ class LocalEngine:
         self._workers = workers
         self._start = (start, start_arguments)
         self._pool: ProcessPoolExecutor | None = None
-        self._context = _context(start.__module__)
 
     def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Give results as they finish; tasks are started in their order.
@@ -55,7 +52,7 @@ class LocalEngine:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     self._workers,
-                    mp_context=self._context,
+                    mp_context=get_context("spawn"),
                     initializer=_begin,
                     initargs=self._start,
                 )
@@ -78,15 +75,6 @@ class LocalEngine:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
-
-
-def _context(module: str) -> BaseContext:
-    """Give how processes start: on Linux as copies of one that has imported what all of them need, and nothing else."""
-    if sys.platform != "linux":
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload([module, "torch", "sklearn.linear_model"])
-    return context
 
 
 def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
