@@ -106,7 +106,7 @@ def _validated(section: type[BaseModel], raw: dict[str, Any], where: str) -> Any
 def _examples(source: TextFile, place: int) -> list[Example]:
     rows = list(enumerate(_rows(source)))
     if source.limit is not None and len(rows) > source.limit:
-        chosen = stream("limit", source.source).permutation(len(rows))[: source.limit]
+        chosen = stream("limit", Path(source.source).name).permutation(len(rows))[: source.limit]
         rows = [rows[index] for index in sorted(chosen.tolist())]
     return [_example(source, place, number, row) for number, row in rows]
 
