@@ -31,6 +31,18 @@ def write(folder, kind, rows=ROWS):
     return str(file)
 
 
+def test_a_limit_keeps_the_same_texts_wherever_the_file_lies(tmp_path):
+    kept = []
+    for place in ("here", "there", "elsewhere"):
+        (tmp_path / place).mkdir()
+        path = write(tmp_path / place, "jsonl")
+        files = [{"path": path, "set": "development"}, {"path": path, "set": "other", "limit": 5}]
+        examples = LabelledTexts(files=files).collection().examples
+        kept.append([example.text for example in examples if example.set == "other"])
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]) == 5
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_every_format_gives_the_same_examples(tmp_path, kind):
     collection = admit(LabelledTexts(files=[{"path": write(tmp_path, kind)}]).collection())
