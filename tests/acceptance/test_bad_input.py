@@ -440,6 +440,12 @@ BROKEN = {
         "DictionaryError",
         "says architecture 'gated', but the weights beside it hold",
     ),
+    "no architecture": (lambda: with_entries(architecture=None), "InputError", "has no entry 'architecture'"),
+    "what only another architecture has": (
+        lambda: with_entries(k=8),
+        "InputError",
+        "says architecture 'standard', but has k, which only TopK and BatchTopK",
+    ),
     "no metadata": (lambda: with_entries(metadata=None), "InputError", "cfg.json does not say"),
     "no model": (lambda: with_entries(metadata={}, sae_lens_version="6.0.0"), "InputError", "does not say which model"),
     "no entry": (lambda: with_entries(normalize_activations=None), "InputError", "no entry 'normalize_activations'"),

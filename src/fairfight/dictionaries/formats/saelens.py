@@ -162,10 +162,13 @@ def _is_version_6(file: Path, cfg: Mapping[str, Any]) -> bool:
 
 
 def _of_version_6(file: Path, cfg: dict[str, Any]) -> _Read:
-    known = {*_CORE, *_CONVENTIONS, *_TRAINING, *_ORIGIN}
-    if cfg.get("architecture") in ("topk", *_TRAINED_AS_BATCH):
-        known |= {*_TOPK}
-    check_entries(file, cfg, known)
+    architecture = _architecture(file, cfg)
+    if (strange := sorted({*_TOPK} & cfg.keys())) and architecture not in ("topk", *_TRAINED_AS_BATCH):
+        raise InputError(
+            f"{file} says architecture '{architecture}', but has {', '.join(strange)}, which only TopK and BatchTopK "
+            "dictionaries have; one of them is wrong. Fetch the file again, or ask its author."
+        )
+    check_entries(file, cfg, {*_CORE, *_CONVENTIONS, *_TRAINING, *_ORIGIN, *_TOPK})
     notes = ()
     if "k" in cfg and "rescale_acts_by_decoder_norm" not in cfg:
         cfg = {**cfg, "rescale_acts_by_decoder_norm": False}
