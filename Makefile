@@ -3,7 +3,7 @@ PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do command 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 
-.PHONY: setup demo test lint bench bench-streaming bench-dictionaries bench-parity bench-study bench-permuted clean
+.PHONY: setup demo test lint bench bench-streaming bench-dictionaries bench-parity bench-study bench-permuted bench-verdict clean
 
 setup: .venv/installed
 
@@ -50,6 +50,10 @@ bench-study: setup
 
 bench-permuted: setup
 	$(BIN)/python benchmarks/permuted_labels.py
+
+# How often the verdict errs: a thousand studies without a difference of each design (five minutes).
+bench-verdict: setup
+	$(BIN)/python benchmarks/verdict.py --out benchmarks/results/verdict.json
 
 clean:
 	rm -rf .venv .peers runs .fairfight

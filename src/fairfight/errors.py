@@ -13,6 +13,7 @@ FairfightError
 │   │   ├── LabelError          a label that is not 0 or 1
 │   │   ├── EmptyClassError     a set without positives or without negatives
 │   │   └── LeakError           a text or a cluster on both sides of a split
+│   ├── TableError              a table of scores that cannot be read or compared
 │   └── EmptyBatchError         a statistic of nothing
 ├── DamagedFileError            a file that is not what its checksum says
 ├── NonFiniteError              NaN or infinity where a number must be
@@ -86,6 +87,10 @@ class EmptyClassError(DataError):
 
 class LeakError(DataError):
     """A text or a cluster stands on both sides of a split."""
+
+
+class TableError(InputError):
+    """A table of scores lacks what a comparison needs, or holds what no score can be."""
 
 
 class EmptyBatchError(InputError):

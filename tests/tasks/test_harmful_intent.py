@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from fairfight.verdict.intervals import auroc_interval
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -23,7 +24,6 @@ from fairfight.tasks.harmful_intent import (
     obfuscations,
     shelf,
 )
-from fairfight.verdict.intervals import auroc_interval
 
 CARD = (DATA / "CARD.md").read_text(encoding="utf-8")
 

@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from fairfight.errors import DamagedFileError, InputError
 from fairfight.study import Question
-from fairfight.verdict.answer import word_of
+from fairfight.verdict.board import Board
 from fairfight.verdict.decide import compared, judge, judge_all
-from fairfight.verdict.draws import draw
-from fairfight.verdict.intervals import Board
 from fairfight.verdict.roster import read_roster
 
 QUESTION = Question(name="main", replicates=400)
@@ -23,22 +22,6 @@ QUESTION = Question(name="main", replicates=400)
 @pytest.fixture(scope="module")
 def standard(planted, tmp_path_factory):
     return planted.build(tmp_path_factory.mktemp("standard"))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "margin", "word"),
-    [
-        (0.02, 0.05, 0.01, "wins"),
-        (-0.05, -0.02, 0.01, "loses"),
-        (-0.005, 0.005, 0.01, "ties"),
-        (-0.02, 0.005, 0.01, "undecided"),
-        (0.005, 0.05, 0.01, "undecided"),
-        (0.01, 0.05, 0.01, "undecided"),
-        (0.0, 0.0, 0.0, "ties"),
-    ],
-)
-def test_the_word_says_where_the_interval_lies(low, high, margin, word):
-    assert word_of(low, high, margin) == word
 
 
 def test_a_planted_clear_win_wins(planted, tmp_path):
@@ -67,11 +50,8 @@ def test_a_side_against_itself_ties_with_a_difference_of_exactly_nothing(standar
 
 def test_swapping_the_sides_mirrors_every_interval(standard):
     roster = read_roster(standard)
-    board = Board.of(roster, draw(roster, roster.test_sets, 300, ("mirror",)))
     one, other = (("logistic_probe", "best_latent[sae]"), ("best_latent[sae]", "logistic_probe"))
-    forward, back = (
-        compared(*[(name, board.aurocs(name)) for name in pair], "auroc", QUESTION) for pair in (one, other)
-    )
+    forward, back = (compared(Board.of(roster), pair, "auroc", 0.01, 0.95) for pair in (one, other))
     for name, own in forward.sets.items():
         assert own.low == pytest.approx(-back.sets[name].high, abs=1e-15)
         assert own.high == pytest.approx(-back.sets[name].low, abs=1e-15)
@@ -96,6 +76,39 @@ def test_the_scores_shown_are_scikit_learns_averaged_over_every_trial(standard):
 def test_the_same_ledger_and_question_give_the_same_bits(standard):
     first, second = (json.dumps(judge(standard, QUESTION).to_json(), allow_nan=False) for _ in range(2))
     assert first == second
+
+
+def test_several_questions_are_adjusted_for_and_the_interval_says_the_same_as_the_p_value(planted, tmp_path):
+    sides = [("dictionary", "baseline"), ("rival", "baseline"), ("dictionary", "rival")]
+    questions = [{"name": f"{a}-{b}", "challenger": a, "defender": b} for a, b in sides]
+    found = judge_all(planted.build(tmp_path, planted.World(questions=questions)))
+    expected = multipletests([own.macro.p for own in found], method="holm")[1]
+    assert [own.adjusted_p for own in found] == pytest.approx(list(expected), abs=1e-12)
+    assert max(own.level for own in found) > 0.95
+    for own in found:
+        assert (own.macro.word != "undecided") == (own.adjusted_p <= 0.05)
+
+
+def test_beating_every_baseline_is_asked_of_the_hardest_whoever_validation_chose(planted, tmp_path):
+    skills = [
+        planted.skill("probe[sae]", "dictionary", 2.5, 2.0, dictionary_seeds=(0, 1)),
+        planted.skill("a", "baseline", 2.0, 0.2),
+        planted.skill("b", "baseline", 1.6, 3.0),
+    ]
+    verdict = judge(planted.build(tmp_path, planted.World(skills=skills)), QUESTION)
+    assert verdict.defender == "a"
+    assert verdict.sets["unseen_families"].word == "wins"
+    assert (verdict.every.compared.defender, verdict.every.count) == ("b", 2)
+    assert verdict.every.word != "wins"
+    assert verdict.every.p > 0.05
+
+
+def test_what_the_study_could_have_shown_shrinks_with_more_clusters(planted, tmp_path):
+    few, many = (
+        judge(planted.build(tmp_path / str(count), planted.World(clusters=count)), QUESTION).sensitivity
+        for count in (20, 80)
+    )
+    assert 0.01 < many.smallest_effect < few.smallest_effect
 
 
 def test_a_wider_level_gives_a_wider_interval(standard):

@@ -20,7 +20,7 @@ def found(planted, folder, *, tuned=2.0, dense=3.0):
 
 def test_a_variant_is_compared_with_its_base_under_the_same_method(planted, tmp_path):
     roster = found(planted, tmp_path)
-    (own,) = gains(roster, replicates=300)
+    (own,) = gains(roster)
     assert (own.gain.challenger, own.gain.defender) == ("best_latent[tuned]", "best_latent[sae]")
     assert own.gain.macro.word == "wins"
     assert own.gap.challenger == "logistic_probe"
@@ -33,7 +33,7 @@ def test_a_variant_is_compared_with_its_base_under_the_same_method(planted, tmp_
 
 
 def test_without_a_gap_there_is_no_share(planted, tmp_path):
-    (own,) = gains(found(planted, tmp_path, dense=0.9), replicates=300)
+    (own,) = gains(found(planted, tmp_path, dense=0.9))
     assert own.share is None
     assert gain_rows([own]).cells[0][-2] == "no clear gap"
 

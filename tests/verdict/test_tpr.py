@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from fairfight.verdict.draws import draw
-from fairfight.verdict.intervals import Board
-from fairfight.verdict.roster import CALIBRATION, SetIndex, read_roster
-from fairfight.verdict.tpr import achieved_rates, flagged_share, operating_point, thresholds, tpr_of_plays
+from fairfight.verdict.board import Board
+from fairfight.verdict.roster import SetIndex, read_roster
+from fairfight.verdict.tpr import achieved_rates, flagged_share, operating_point, thresholds
 
 
 def test_the_threshold_flags_at_most_the_asked_share_and_one_step_lower_flags_more():
@@ -55,11 +54,10 @@ def test_one_percent_needs_five_hundred_negatives_in_a_hundred_clusters(planted,
     assert (point.fpr, point.negatives, point.clusters) == (0.01, 500, 100)
 
 
-def test_replicates_start_with_the_achieved_rate_of_the_sample(planted, tmp_path):
+def test_the_rate_that_is_compared_is_the_achieved_rate_of_the_sample(planted, tmp_path):
     roster = read_roster(planted.build(tmp_path))
-    draws = draw(roster, (*roster.test_sets, CALIBRATION), 200, ("tpr",))
-    found = Board.of(roster, draws).replicates("logistic_probe", "tpr", tpr_of_plays(roster, draws, 0.05))
+    found = Board.of(roster, replicates=200).alone("logistic_probe", "tpr")["in_distribution"].estimate()
     rates = achieved_rates(roster, roster.entries["logistic_probe"], 0.05)
-    assert found["in_distribution"][0] == pytest.approx(rates["in_distribution"].tpr, abs=1e-12)
-    assert found["in_distribution"][1:].std() > 0
+    assert found.value == pytest.approx(rates["in_distribution"].tpr, abs=1e-12)
+    assert found.error > 0
     assert 0 <= rates["in_distribution"].fpr < 0.3

@@ -15,6 +15,7 @@ from rich.markup import escape
 from fairfight import __version__, registry
 from fairfight.cli.bars import Bars
 from fairfight.cli.console import err, out, print_json
+from fairfight.cli.judging import judge, judged, roster_of, standings_of, verdicts_json
 from fairfight.cli.shown import show_plugins, show_quality, show_run, show_shipped, show_trained
 from fairfight.errors import FairfightError, InputError, nearest
 
@@ -69,23 +70,7 @@ def run(
     _run(study, as_json=as_json, retries_failed=retry_failed, workers=workers)
 
 
-@app.command()
-def judge(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: AsJson = False) -> None:
-    """Say who wins: the verdict on each question of a run."""
-    roster = _roster(run_folder)
-    verdicts = _judged(roster, is_quiet=as_json)
-    if as_json:
-        from fairfight.verdict.gains import gains
-
-        print_json(
-            {
-                "run": str(run_folder),
-                "verdicts": [verdict.to_json() for verdict in verdicts],
-                "gains": [own.to_json() for own in gains(roster)],
-            }
-        )
-    else:
-        show_run(roster, _standings(roster), verdicts)
+app.command()(judge)
 
 
 @app.command()
@@ -99,15 +84,15 @@ def report(
     """Write a run's `report.html`, one file that needs no network; or print its scores."""
     from fairfight.report.tables import markdown_scores, scores_json
 
-    roster = _roster(run_folder)
+    roster = roster_of(run_folder)
     if not scores:
-        verdicts = _judged(roster, is_quiet=as_json)
-        file = _write_report(run_folder, roster, _standings(roster), verdicts)
+        verdicts = judged(roster, is_quiet=as_json)
+        file = _write_report(run_folder, roster, standings_of(roster), verdicts)
         print_json({"report": str(file)}) if as_json else out.print(f"Report: {escape(str(file))}")
     elif as_json:
-        print_json({"run": str(run_folder), "scores": scores_json(roster, _standings(roster))})
+        print_json({"run": str(run_folder), "scores": scores_json(roster, standings_of(roster))})
     else:
-        typer.echo(markdown_scores(roster, _standings(roster)))
+        typer.echo(markdown_scores(roster, standings_of(roster)))
 
 
 @app.command()
@@ -268,7 +253,6 @@ def main() -> None:
 def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None) -> None:
     from fairfight.study import read_study
     from fairfight.trials.run import run as play
-    from fairfight.verdict.gains import gains
 
     start = time.perf_counter()
     study = read_study(file)
@@ -277,9 +261,9 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
     with Bars(f"{study.name} ({study.trials.workers} processes)", is_quiet=as_json) as bars:
         finished = play(study, bars, retries_failed=retries_failed)
     folder = finished.ledger.folder
-    roster = _roster(folder)
-    verdicts = _judged(roster, is_quiet=as_json)
-    found = _standings(roster)
+    roster = roster_of(folder)
+    verdicts = judged(roster, is_quiet=as_json)
+    found = standings_of(roster)
     page = _write_report(folder, roster, found, verdicts)
     seconds = round(time.perf_counter() - start, 1)
     if as_json:
@@ -291,8 +275,7 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
                 "failed": finished.failed,
                 "truncated": max(roster.run["truncated"].values(), default=0),
                 "seconds": seconds,
-                "verdicts": [verdict.to_json() for verdict in verdicts],
-                "gains": [own.to_json() for own in gains(roster)],
+                **verdicts_json(roster, verdicts),
             }
         )
     else:
@@ -319,32 +302,6 @@ def _given(pairs: Sequence[str]) -> Given:
         f"--given {' --given '.join(pairs)} cannot be; expected NAME=VALUE, where NAME is one of "
         f"{', '.join(Given._fields)}, such as model=gpt2 or is_centred=true.{nearest(unknown, Given._fields)}"
     )
-
-
-def _roster(run_folder: Path) -> Roster:
-    from fairfight.ledger import Ledger
-    from fairfight.verdict.roster import read_roster
-
-    return read_roster(Ledger(run_folder))
-
-
-def _standings(roster: Roster) -> list[Standing]:
-    from fairfight.report.standings import standings
-
-    return standings(roster)
-
-
-def _judged(roster: Roster, *, is_quiet: bool) -> list[Verdict]:
-    from fairfight.verdict.decide import questions_of, verdicts
-
-    found = []
-    with Bars("verdict", is_quiet=is_quiet) as bars:
-        if questions := questions_of(roster):
-            bars.starts("verdict", len(questions))
-        for verdict in verdicts(roster):
-            found.append(verdict)
-            bars.advances(1)
-    return found
 
 
 def _write_report(run_folder: Path, roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> Path:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fairfight.trials.train_all import Made
     from fairfight.verdict.answer import Verdict
     from fairfight.verdict.roster import Roster
+    from fairfight.verdict.tables.judge import TableVerdict
+    from fairfight.verdict.tables.lint import Flaw
 
 
 def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
@@ -43,6 +45,20 @@ def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> 
             f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
             "and were cut there."
         )
+
+
+def show_published(verdicts: Sequence[TableVerdict], flaws: Sequence[Flaw]) -> None:
+    """Show the verdicts on tables of scores with their reasons, and the flaws of files that gave no table."""
+    from fairfight.report.published import headline, notes, published_table
+
+    if verdicts:
+        out.print(published_table(verdicts))
+    for verdict in verdicts:
+        out.print(f"[bold]{escape(verdict.table)}[/]: {escape(headline(verdict))}", highlight=False)
+        for note in notes(verdict):
+            out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
+    for flaw in flaws:
+        out.print(f"[red]Left out, {escape(flaw.name)}[/]: {escape(flaw.found)}", highlight=False)
 
 
 def show_quality(measured: dict[str, Any]) -> None:

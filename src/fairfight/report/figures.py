@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from fairfight.report.standings import Curve, Standing
 from fairfight.report.wording import SIDES, bracketed, flops, number
-from fairfight.verdict.intervals import MACRO
+from fairfight.verdict.board import MACRO
 
 COLOURS = {"dictionary": "#b8420f", "baseline": "#1a5fa8", "rival": "#0a7d5a", "control": "#6f6f6f"}
 """Dark enough to read on white, and apart for the colour-blind."""

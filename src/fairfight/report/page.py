@@ -17,9 +17,9 @@ from fairfight.report.mistakes import Family, families
 from fairfight.report.standings import Curve, Standing, charged_flops, curves
 from fairfight.report.tables import GAIN_CAPTION, gain_rows, score_rows
 from fairfight.verdict.answer import Verdict
+from fairfight.verdict.board import MACRO
 from fairfight.verdict.decide import questions_of
 from fairfight.verdict.gains import gains
-from fairfight.verdict.intervals import MACRO
 from fairfight.verdict.roster import Roster
 
 _PLOTLY_SETTINGS = {"responsive": True, "displayModeBar": False, "displaylogo": False}

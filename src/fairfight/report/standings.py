@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fairfight.records import Contender, Cost, Scored, Trial
 from fairfight.report.wording import SIDES
-from fairfight.verdict.draws import draw
-from fairfight.verdict.intervals import MACRO, Board, Interval, interval
+from fairfight.verdict.board import MACRO, Board, Interval, interval
 from fairfight.verdict.roster import Entry, Roster
 
 DICTIONARY_SHARE = 0.1
@@ -53,15 +51,14 @@ def charged_flops(cost: Cost) -> float | None:
     return cost.forward_flops + cost.encode_flops + cost.fit_flops + DICTIONARY_SHARE * cost.dictionary_flops
 
 
-def standings(roster: Roster, *, level: float = 0.95, replicates: int = 500) -> list[Standing]:
+def standings(roster: Roster, *, level: float = 0.95) -> list[Standing]:
     """Give every complete contender, by side and then by macro AUROC; `roster.incomplete` names the others.
 
     Intervals cross clusters and seeds as the verdict's do; they are of single scores, so two that overlap may still
     differ: the verdict's paired difference decides.
     """
-    board = Board.of(roster, draw(roster, roster.test_sets, replicates, (roster.hash, "standings")))
-    with threadpool_limits(limits=1, user_api="blas"):
-        complete = [_standing(board, entry, level) for entry in roster.entries.values()]
+    board = Board.of(roster)
+    complete = [_standing(board, entry, level) for entry in roster.entries.values()]
     return sorted(complete, key=lambda own: (SIDES.index(own.contender.side), -own.sets[MACRO].score, own.name))
 
 
@@ -71,7 +68,7 @@ def _standing(board: Board, entry: Entry, level: float) -> Standing:
     known = [flops for flops in charged if flops is not None]
     return Standing(
         contender=entry.contender,
-        sets={name: interval(values, level) for name, values in board.aurocs(entry.name).items()},
+        sets={name: interval(own, level) for name, own in board.alone(entry.name, "auroc").items()},
         ranges={name: _range([own.test_auroc[name] for own in outcomes]) for name in board.roster.test_sets},
         train=float(np.mean([own.train_auroc for own in outcomes])),
         validation=entry.validation_auroc,

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fairfight.report.standings import Standing
-from fairfight.report.wording import METRICS, UNADJUSTED, bracketed, difference, flops, number
+from fairfight.report.wording import METRICS, adjustment, bracketed, difference, flops, number
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
+from fairfight.verdict.board import MACRO
 from fairfight.verdict.gains import Gain
-from fairfight.verdict.intervals import MACRO
 from fairfight.verdict.roster import Entry, Roster
 
 _STYLE = {"wins": "bold green", "loses": "bold red", "ties": "bold yellow", "undecided": "bold"}
@@ -42,7 +42,7 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Give the verdicts as a terminal table; what was compared and how stands below it."""
     rows = verdict_rows(verdicts)
-    return _drawn(rows, title="Verdict", caption=_caption(verdicts))
+    return drawn(rows, title="Verdict", caption=_caption(verdicts))
 
 
 def score_rows(roster: Roster, found: Sequence[Standing]) -> Rows:
@@ -62,10 +62,10 @@ def score_table(roster: Roster, found: Sequence[Standing]) -> Table:
     """Give all contenders and test sets of a run as a terminal table."""
     caption = (
         f"AUROC, mean over {len(roster.seeds)} split seeds and each dictionary's seeds, with a 95 % interval (clusters "
-        "and seeds resampled). FLOPs: mean of a trial, a tenth of the dictionary's training included."
+        "and seeds crossed). FLOPs: mean of a trial, a tenth of the dictionary's training included."
     )
     caption = " ".join([caption, *limits(roster.run)])
-    return _drawn(score_rows(roster, found), title="Scores", caption=caption)
+    return drawn(score_rows(roster, found), title="Scores", caption=caption)
 
 
 def gain_rows(found: Sequence[Gain]) -> Rows:
@@ -86,7 +86,7 @@ def gain_rows(found: Sequence[Gain]) -> Rows:
 
 def gain_table(found: Sequence[Gain]) -> Table:
     """Give the gains as a terminal table."""
-    return _drawn(gain_rows(found), title="Gains over the dictionary it was made from", caption=GAIN_CAPTION)
+    return drawn(gain_rows(found), title="Gains over the dictionary it was made from", caption=GAIN_CAPTION)
 
 
 GAIN_CAPTION = (
@@ -193,19 +193,20 @@ def _score_cells(own: Standing, test_sets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _caption(verdicts: Sequence[Verdict]) -> str:
-    lines = [UNADJUSTED]
+    lines = []
     for verdict in verdicts:
         question = verdict.question
         lines.append(
-            f"{question.name}: {100 * question.level:g} % interval, margin {question.margin:g}, {question.replicates} "
-            f"replicates, {verdict.seeds} split seeds, {verdict.dictionary_seeds} dictionary seeds."
+            f"{question.name}: margin {question.margin:g}, {verdict.seeds} split seeds, {verdict.dictionary_seeds} dictionary "
+            f"seeds. {adjustment(verdict)}"
         )
         if point := verdict.operating_point:
             lines.append(f"TPR at {100 * point.fpr:g} % false positives on calibration: {point.reason}.")
     return " ".join(dict.fromkeys(lines))
 
 
-def _drawn(rows: Rows, *, title: str, caption: str) -> Table:
+def drawn(rows: Rows, *, title: str, caption: str) -> Table:
+    """Give rows as a terminal table; words of a verdict carry their colour."""
     table = Table(title=title, caption=Text(caption), caption_justify="left")
     for column in rows.columns:
         table.add_column(column, overflow="fold")

@@ -9,7 +9,7 @@ from typing import Any
 from fairfight.records import Trial
 from fairfight.study import Question
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
-from fairfight.verdict.intervals import Interval
+from fairfight.verdict.board import Interval
 from fairfight.verdict.tpr import OperatingPoint
 
 SIDES = ("dictionary", "baseline", "rival", "control")
@@ -19,7 +19,7 @@ SIDE_MARKS = {"dictionary": "●", "baseline": "■", "rival": "◆", "control":
 """The shape of each side, so that no figure leans on colour alone."""
 
 METRICS = {"auroc": "AUROC", "tpr": "TPR"}
-UNADJUSTED = "Intervals and words are unadjusted for the number of questions and test sets."
+SETS_UNADJUSTED = "Words of single test sets are not adjusted for the number of sets."
 
 
 def number(value: float) -> str:
@@ -129,7 +129,8 @@ def _by_word(compared: Sequence[Compared]) -> tuple[list[str], list[str]]:
 
 def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
     """Give what belongs beside a verdict on a terminal, a sentence or two each: ties, gaps, controls, warnings."""
-    found = [tied(verdict.challenger, verdict.challenger_ties), tied(verdict.defender, verdict.defender_ties)]
+    found = [against_every(verdict), sensitivity(verdict)]
+    found += [tied(verdict.challenger, verdict.challenger_ties), tied(verdict.defender, verdict.defender_ties)]
     if shows_gaps and verdict.gaps:
         found.append(f"Reconstruction gap (AUROC, mean over test sets): {' '.join(map(gap, verdict.gaps))}")
     if needed := necessity(verdict):
@@ -140,6 +141,60 @@ def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
 def gap(own: Compared) -> str:
     """Give the reconstruction gap in AUROC on the mean over test sets as a sentence."""
     return f"{own.challenger} minus {own.defender}: {difference(own.macro)}."
+
+
+def p_value(p: float) -> str:
+    """Give a p-value with two digits: p = 0.032, p < 0.001."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def adjustment(verdict: Verdict) -> str:
+    """Give how intervals were made and adjusted as a sentence."""
+    own = verdict.macro
+    made = (
+        f"Intervals at {percent(round(verdict.level, 6))}, clusters and seeds crossed (Student's t, {own.degrees:.0f} degrees of freedom on the "
+        "mean)"
+    )
+    if verdict.questions == 1:
+        return f"{made}; {p_value(verdict.adjusted_p)}. {SETS_UNADJUSTED}"
+    return (
+        f"{made}: the question's {percent(verdict.question.level)} after Holm's adjustment for {verdict.questions} "
+        f"questions, adjusted {p_value(verdict.adjusted_p)}. {SETS_UNADJUSTED}"
+    )
+
+
+def against_every(verdict: Verdict) -> str:
+    """Give how the challenger does against every defender, whoever validation chose, as a sentence."""
+    own, side = verdict.every, verdict.question.defender
+    macro = own.compared.macro
+    if own.count == 1:
+        return f"{own.compared.defender} is the only {side}."
+    if own.word == "wins":
+        return f"It beats every one of the {own.count} {side}s ({p_value(own.p)}); the hardest is {own.compared.defender}, {difference(macro)}."
+    return (
+        f"It does not beat every one of the {own.count} {side}s ({p_value(own.p)}): against {own.compared.defender} "
+        f"({number(macro.defender_score)}) the difference is {difference(macro)}, {macro.word}."
+    )
+
+
+def sensitivity(verdict: Verdict) -> str:
+    """Give what the study could have shown and what would settle the question, as a sentence or two."""
+    own, margin = verdict.sensitivity, verdict.question.margin
+    could = f"A true difference of {number(own.smallest_effect)} would have been called with a chance of 80 %."
+    if verdict.macro.word != "undecided":
+        return could
+    settled = "wins" if verdict.macro.difference > margin else "loses" if verdict.macro.difference < -margin else "ties"
+    if own.needed.everything is None:
+        return could
+    clusters = "" if own.needed.clusters is None else f" or {_times(own.needed.clusters)} the test clusters alone"
+    return (
+        f"{could} Were the difference what it seems, {_times(own.needed.everything)} as many clusters and seeds{clusters} "
+        f"would settle it ({settled})."
+    )
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.1f} times" if factor < 10 else f"{factor:,.0f} times"
 
 
 def threshold(point: OperatingPoint) -> str:

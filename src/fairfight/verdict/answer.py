@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fairfight.study import Question
+from fairfight.verdict.board import Metric
+from fairfight.verdict.statistics.power import Needed
+from fairfight.verdict.statistics.words import Word
 from fairfight.verdict.tpr import OperatingPoint
-
-Metric = Literal["auroc", "tpr"]
-Word = Literal["wins", "loses", "ties", "undecided"]
-
-
-def word_of(low: float, high: float, margin: float) -> Word:
-    """Give the word for an interval of the difference, challenger minus defender.
-
-    wins: above +margin. loses: below -margin. ties: within (-margin, +margin), or exactly [0, 0] whatever the margin.
-    undecided: the interval reaches over an edge of that band.
-    """
-    if low > margin:
-        return "wins"
-    if high < -margin:
-        return "loses"
-    if (low == 0 == high) or (-margin < low and high < margin):
-        return "ties"
-    return "undecided"
 
 
 @dataclass(frozen=True)
@@ -39,6 +24,12 @@ class SetVerdict:
     high: float
     challenger_score: float
     defender_score: float
+    error: float
+    """Standard error of the difference, over clusters and seeds."""
+    degrees: float
+    """Degrees of freedom of that error: few where few seeds make most of it."""
+    p: float
+    """Of the word nearest at hand (wins, loses or ties), were it not so; not adjusted."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,32 @@ class Compared:
     metric: Metric
     sets: Mapping[str, SetVerdict]
     macro: SetVerdict
+
+
+@dataclass(frozen=True)
+class Hardest:
+    """The challenger against every contender of the defending side: what no choice among them can flatter."""
+
+    compared: Compared
+    """With the one that it is least sure to beat."""
+    p: float
+    """Of beating all of them by more than the margin: the largest of the single p-values (an intersection-union test)."""
+    count: int
+
+    @property
+    def word(self) -> Word:
+        """wins: it beats them all. Else the word against the hardest."""
+        return self.compared.macro.word
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What the study could have shown, and what more of it would."""
+
+    smallest_effect: float
+    """Smallest true difference that it would have called with a chance of 80 %."""
+    needed: Needed
+    """Times as many clusters (or of everything) that would settle the question, were the difference what it seems."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +88,22 @@ class SetSize:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one question. Intervals are not adjusted for the number of questions or sets."""
+    """The answer to one question. Intervals are adjusted for the number of questions, not of test sets."""
 
     question: Question
+    level: float
+    """Coverage of every interval here: the question's own, widened by Holm's adjustment."""
+    adjusted_p: float
+    """Of the word on the mean over test sets, adjusted for the study's questions."""
+    questions: int
+    """How many the adjustment knows of."""
     challenger: str
     defender: str
     challenger_ties: tuple[str, ...]
     """Others of its side that validation cannot tell from the challenger."""
     defender_ties: tuple[str, ...]
+    every: Hardest
+    sensitivity: Sensitivity
     auroc: Compared
     tpr: Compared | None
     """Nothing where no calibration scores were kept."""
@@ -124,11 +149,13 @@ class Verdict:
         """Give the verdict as plain values that JSON can hold, `sets` and `macro` included."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "question"}
         record = {name: _plain(value) for name, value in plain.items()}
-        decided = {"sets": _plain(self.sets), "macro": _plain(self.macro), "adjusted": False}
+        decided = {"sets": _plain(self.sets), "macro": _plain(self.macro)}
         return {"question": self.question.model_dump(mode="json"), **decided, **record}
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return value._asdict()
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fairfight.errors import InputError
 from fairfight.ledger import Ledger
 from fairfight.records import Failed, Side, Trial
 from fairfight.study import Question
-from fairfight.verdict.answer import Achieved, Compared, Metric, SetSize, SetVerdict, Verdict, word_of
+from fairfight.verdict.answer import Achieved, Compared, Hardest, Sensitivity, SetSize, SetVerdict, Verdict
+from fairfight.verdict.board import MACRO, Board, Metric
 from fairfight.verdict.caution import warnings_about
-from fairfight.verdict.draws import draw
-from fairfight.verdict.intervals import MACRO, Board, Replicates, interval
-from fairfight.verdict.roster import CALIBRATION, VALIDATION, Entry, Roster, read_roster
-from fairfight.verdict.select import choose
-from fairfight.verdict.tpr import OperatingPoint, achieved_rates, operating_point, tpr_of_plays
-
-Named = tuple[str, Mapping[str, Replicates]]
-"""A contender's name, and its replicates by test set."""
+from fairfight.verdict.roster import Entry, Roster, read_roster
+from fairfight.verdict.select import Chosen, choose
+from fairfight.verdict.statistics import words
+from fairfight.verdict.statistics.crossed import Crossed
+from fairfight.verdict.statistics.power import needed, smallest_effect
+from fairfight.verdict.statistics.several import Adjusted, against_every, holm
+from fairfight.verdict.tpr import OperatingPoint, achieved_rates
 
 DENSE_PROBE, _RECONSTRUCTION_PROBE = "logistic_probe", "reconstruction_probe"
 
@@ -28,34 +28,25 @@ DENSE_PROBE, _RECONSTRUCTION_PROBE = "logistic_probe", "reconstruction_probe"
 def judge(ledger: Ledger, question: Question) -> Verdict:
     """Give the verdict on one question: best challenger against best defender, both chosen on validation.
 
-    The paired bootstrap crosses clusters and seeds: a replicate draws clusters (stratified by class), split seeds and
-    dictionary seeds once, for both contenders and every test set; intervals are percentiles at `question.level`, not
-    adjusted for the number of questions or sets. The same ledger and question give the same bits.
+    Differences are paired. Their intervals cross clusters, split seeds and dictionary seeds (`statistics.crossed`), and
+    are adjusted for nothing, as the question stands alone. The same ledger and question give the same bits.
 
     Raises:
         InputError: a side has no complete contender, or the metric is TPR and no calibration scores were kept.
         DamagedFileError: a record is damaged.
         EmptyClassError: a test set has too few clusters of a class to be resampled.
     """
-    return judge_roster(read_roster(ledger), question)
+    return next(verdicts(read_roster(ledger), [question]))
 
 
 def judge_all(ledger: Ledger) -> list[Verdict]:
-    """Give the verdict on every question of the run's study, in the study's order.
+    """Give the verdict on every question of the run's study, in the study's order, adjusted for their number.
 
     Raises:
         InputError, DamagedFileError, EmptyClassError: as for `judge`.
     """
-    return list(verdicts(read_roster(ledger)))
-
-
-def verdicts(roster: Roster) -> Iterator[Verdict]:
-    """Give the verdicts of `judge_all` one by one, as each takes seconds on a large run.
-
-    Raises:
-        InputError, EmptyClassError: as for `judge`.
-    """
-    return (judge_roster(roster, question) for question in questions_of(roster))
+    roster = read_roster(ledger)
+    return list(verdicts(roster, questions_of(roster)))
 
 
 def questions_of(roster: Roster) -> list[Question]:
@@ -63,97 +54,145 @@ def questions_of(roster: Roster) -> list[Question]:
     return [Question.model_validate(raw) for raw in roster.run.get("study", {}).get("questions", ())]
 
 
-def judge_roster(roster: Roster, question: Question) -> Verdict:
-    """Give the verdict on one question from a ledger that was read before; see `judge`."""
-    # One BLAS thread: the order of sums, and so the last bit, would depend on how many cores there are.
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _judged(roster, question)
+def verdicts(roster: Roster, questions: Sequence[Question]) -> Iterator[Verdict]:
+    """Give the verdicts on a family of questions one by one, from a ledger that was read before; see `judge` and `holm`.
+
+    The p-value of a question is that of the word nearest at hand on the mean over test sets, under its own metric. Its
+    word follows from the adjusted one, because its interval is shown at the level that Holm's procedure leaves it.
+
+    Raises:
+        InputError, EmptyClassError: as for `judge`.
+    """
+    board = Board.of(roster, replicates=max((own.replicates for own in questions), default=0))
+    cases = [_Case.of(board, question) for question in questions]
+    adjusted = holm([case.p for case in cases], [case.question.level for case in cases])
+    return (_judged(case, own, len(cases)) for case, own in zip(cases, adjusted, strict=True))
 
 
-def _judged(roster: Roster, question: Question) -> Verdict:
-    names = (roster.hash, question.name)
-    on_validation = None
-    if roster.has_scores(VALIDATION):
-        on_validation = draw(roster, (VALIDATION,), question.replicates, (*names, VALIDATION))
-    challenger = choose(roster, question.challenger, on_validation)
-    defender = choose(roster, question.defender, on_validation)
-    point = operating_point(roster)
-    if question.metric == "tpr" and point is None:
-        raise InputError(
-            f"The question '{question.name}' asks about TPR, but the ledger keeps no calibration scores, which set the "
-            "threshold. Ask about AUROC, or run the study again."
-        )
-    sets = roster.test_sets if point is None else (*roster.test_sets, CALIBRATION)
-    compare = _Comparisons(Board.of(roster, draw(roster, sets, question.replicates, names)), question, point)
-    auroc = compare.auroc(challenger.best.name, defender.best.name)
+@dataclass(frozen=True)
+class _Case:
+    """A question with its champions."""
+
+    board: Board
+    question: Question
+    challenger: Chosen
+    defender: Chosen
+
+    @staticmethod
+    def of(board: Board, question: Question) -> _Case:
+        """Give the case with each side's best on validation."""
+        if question.metric == "tpr" and board.point is None:
+            raise InputError(
+                f"The question '{question.name}' asks about TPR, but the ledger keeps no calibration scores, which set "
+                "the threshold. Ask about AUROC, or run the study again."
+            )
+        challenger, defender = (choose(board.roster, side) for side in (question.challenger, question.defender))
+        return _Case(board, question, challenger, defender)
+
+    @property
+    def macro(self) -> Crossed:
+        """The difference that decides."""
+        names = (self.challenger.best.name, self.defender.best.name)
+        return self.board.difference(*names, self.question.metric)[MACRO]
+
+    @property
+    def p(self) -> float:
+        """The p-value that takes part in the adjustment."""
+        return words.chances(self.macro.estimate(), self.question.margin).least
+
+
+@dataclass(frozen=True)
+class _Comparisons:
+    """Paired comparisons for one question, at one level."""
+
+    board: Board
+    question: Question
+    level: float
+
+    def __call__(self, first: str, second: str, metric: Metric | None = None) -> Compared:
+        """Compare by a metric, the question's own when left out."""
+        return compared(self.board, (first, second), metric or self.question.metric, self.question.margin, self.level)
+
+
+def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
+    board, roster, question = case.board, case.board.roster, case.question
+    challenger, defender = case.challenger.best, case.defender.best
+    compare = _Comparisons(board, question, adjusted.level)
+    auroc = compare(challenger.name, defender.name, "auroc")
     failed, excluded = _failures(roster), tuple(f"{name}: {why}" for name, why in roster.incomplete.items())
     return Verdict(
         question=question,
-        challenger=challenger.best.name,
-        defender=defender.best.name,
-        challenger_ties=challenger.ties,
-        defender_ties=defender.ties,
+        level=adjusted.level,
+        adjusted_p=adjusted.p,
+        questions=questions,
+        challenger=challenger.name,
+        defender=defender.name,
+        challenger_ties=case.challenger.ties,
+        defender_ties=case.defender.ties,
+        every=_hardest(case, compare),
+        sensitivity=_sensitivity(case, adjusted.level),
         auroc=auroc,
-        tpr=compare.tpr(challenger.best.name, defender.best.name) if point else None,
-        operating_point=point,
-        achieved=_achieved(roster, challenger.best, defender.best, point),
+        tpr=compare(challenger.name, defender.name, "tpr") if board.point else None,
+        operating_point=board.point,
+        achieved=_achieved(roster, challenger, defender, board.point),
         gaps=_gaps(roster, compare),
-        controls=_same_method(roster, challenger.best, compare, "control"),
-        rivals=_same_method(roster, challenger.best, compare, "rival"),
+        controls=_same_method(roster, challenger, compare, "control"),
+        rivals=_same_method(roster, challenger, compare, "rival"),
         random_controls=tuple(e.name for e in roster.on_side("control") if roster.kind_of(e.contender) == "random"),
         sizes=_sizes(roster),
         seeds=len(roster.seeds),
-        dictionary_seeds=len(challenger.best.dictionary_seeds) if challenger.best.contender.dictionary else 0,
+        dictionary_seeds=len(challenger.dictionary_seeds) if challenger.contender.dictionary else 0,
         failed=failed,
         excluded=excluded,
-        warnings=warnings_about(roster, question, auroc, point, failed, excluded),
+        warnings=warnings_about(roster, question, auroc, board.point, failed, excluded),
     )
 
 
-class _Comparisons:
-    """Paired comparisons under one draw."""
-
-    def __init__(self, board: Board, question: Question, point: OperatingPoint | None) -> None:
-        self._board, self._question = board, question
-        self._tpr_of_play = tpr_of_plays(board.roster, board.draws, point.fpr) if point else None
-
-    def auroc(self, first: str, second: str) -> Compared:
-        """Compare by AUROC."""
-        one, two = (self._board.aurocs(name) for name in (first, second))
-        return compared((first, one), (second, two), "auroc", self._question)
-
-    def tpr(self, first: str, second: str) -> Compared:
-        """Compare by TPR at the operating point."""
-        assert self._tpr_of_play is not None, "asked only where there is an operating point"
-        one, two = (self._board.replicates(name, "tpr", self._tpr_of_play) for name in (first, second))
-        return compared((first, one), (second, two), "tpr", self._question)
-
-    def deciding(self, first: str, second: str) -> Compared:
-        """Compare by the question's metric."""
-        return self.auroc(first, second) if self._question.metric == "auroc" else self.tpr(first, second)
-
-
-def compared(first: Named, second: Named, metric: Metric, question: Question) -> Compared:
-    """Give the paired comparison of two contenders from their replicates under one draw."""
-    (challenger, ours), (defender, theirs) = first, second
-    by_set = {name: _set_verdict(ours[name], theirs[name], question) for name in ours}
+def compared(board: Board, names: tuple[str, str], metric: Metric, margin: float, level: float) -> Compared:
+    """Give the paired comparison of two contenders, on every test set and on their mean."""
+    first, second = names
+    differences = board.difference(first, second, metric)
+    ours, theirs = (board.played(name, metric) for name in names)
+    by_set = {
+        name: _set_verdict(own, (ours[name].values, theirs[name].values), margin, level)
+        for name, own in differences.items()
+    }
     macro = by_set.pop(MACRO)
-    return Compared(challenger, defender, metric, by_set, macro)
+    return Compared(first, second, metric, by_set, macro)
 
 
-def _set_verdict(ours: Replicates, theirs: Replicates, question: Question) -> SetVerdict:
-    difference, low, high = interval(ours - theirs, question.level)
-    return SetVerdict(word_of(low, high, question.margin), difference, low, high, float(ours[0]), float(theirs[0]))
+def _set_verdict(own: Crossed, scores: tuple[np.ndarray, np.ndarray], margin: float, level: float) -> SetVerdict:
+    found = own.estimate()
+    low, high = words.interval(found, level)
+    p = words.chances(found, margin).least
+    ours, theirs = (float(values.mean()) for values in scores)
+    word = words.word_of(low, high, margin)
+    return SetVerdict(word, found.value, low, high, ours, theirs, found.error, found.degrees, p)
+
+
+def _hardest(case: _Case, compare: _Comparisons) -> Hardest:
+    """Give the comparison with the defender that the challenger is least sure to beat."""
+    name, question = case.challenger.best.name, case.question
+    others = [entry.name for entry in case.board.roster.on_side(question.defender) if entry.name != name] or [name]
+    macros = {other: case.board.difference(name, other, question.metric)[MACRO].estimate() for other in others}
+    chances = {other: words.chances(macro, question.margin).wins for other, macro in macros.items()}
+    hardest = max(chances, key=lambda other: (chances[other], -macros[other].value))
+    return Hardest(compare(name, hardest), against_every(list(chances.values())), len(chances))
+
+
+def _sensitivity(case: _Case, level: float) -> Sensitivity:
+    found, margin = case.macro.estimate(), case.question.margin
+    return Sensitivity(smallest_effect(found, margin, level), needed(found, case.macro.parts(), margin, level))
 
 
 def _gaps(roster: Roster, compare: _Comparisons) -> tuple[Compared, ...]:
     probes = [entry for entry in roster.on_side("dictionary") if entry.contender.method == _RECONSTRUCTION_PROBE]
-    return tuple(compare.auroc(probe.name, DENSE_PROBE) for probe in probes if DENSE_PROBE in roster.entries)
+    return tuple(compare(probe.name, DENSE_PROBE, "auroc") for probe in probes if DENSE_PROBE in roster.entries)
 
 
 def _same_method(roster: Roster, challenger: Entry, compare: _Comparisons, side: Side) -> tuple[Compared, ...]:
     others = [entry for entry in roster.on_side(side) if entry.contender.method == challenger.contender.method]
-    return tuple(compare.deciding(challenger.name, entry.name) for entry in others if entry.name != challenger.name)
+    return tuple(compare(challenger.name, entry.name) for entry in others if entry.name != challenger.name)
 
 
 def _achieved(roster: Roster, challenger: Entry, defender: Entry, point: OperatingPoint | None) -> dict[str, Achieved]:

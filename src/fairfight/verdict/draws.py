@@ -1,4 +1,4 @@
-"""Bootstrap draws: which clusters, split seeds and dictionary seeds a replicate holds, and how often.
+"""Bootstrap draws of clusters: how often a replicate holds each.
 
 The first row of every array of weights is the sample itself (every weight 1), so that one pass gives the estimate and
 its replicates.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -25,24 +24,10 @@ def stream(*names: str | int | None) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Weights of one bootstrap, shared by everything that is compared under it."""
-
-    names: tuple[str | int | None, ...]
-    """What the streams are derived from."""
-    clusters: Float[np.ndarray, "replicate cluster"]
-    """How often each cluster was drawn."""
-    seeds: Float[np.ndarray, "replicate seed"]
-    """Share of each split seed; rows sum to 1."""
-
-    def dictionary_seeds(self, seeds: tuple[int | None, ...]) -> Float[np.ndarray, "replicate dictionary_seed"]:
-        """Give the share of each dictionary seed; contenders with the same dictionary seeds share the draw."""
-        return seed_shares(len(seeds), len(self.clusters) - 1, stream(*self.names, "dictionary seeds", *seeds))
-
-
-def draw(roster: Roster, sets: Sequence[str], replicates: int, names: tuple[str | int | None, ...]) -> Draws:
-    """Give the draws for scores on `sets`: clusters stratified by class, split seeds resampled beside them.
+def draw(
+    roster: Roster, sets: Sequence[str], replicates: int, names: tuple[str | int | None, ...]
+) -> Float[np.ndarray, "replicate cluster"]:
+    """Give how often each replicate holds each cluster of `sets`, stratified by class.
 
     Strata are the classes that a cluster holds, apart for clusters of the test sets and others, so that a replicate
     has as many clusters of each class as the sample. Draws in which some set would lack a class are drawn again.
@@ -54,13 +39,12 @@ def draw(roster: Roster, sets: Sequence[str], replicates: int, names: tuple[str 
     """
     indices = _distinct(roster.indices[seed, name] for seed in roster.seeds for name in sets)
     in_test = np.zeros(len(roster.clusters), dtype=bool)
-    for index in _distinct(roster.indices[seed, name] for seed in roster.seeds for name in roster.test_sets):
-        in_test[index.clusters] = True
+    for name in roster.test_sets:
+        in_test[roster.clusters_of(name)] = True
     holds = np.array([_clusters_with(indices, label, len(roster.clusters)) for label in (0, 1)])
     strata = np.where(holds.any(axis=0), holds[0] + 2 * holds[1] + 4 * in_test, -1)
     needed = [_clusters_with([index], label, len(roster.clusters)) for index in indices for label in (0, 1)]
-    clusters = cluster_counts(strata, np.array(needed), replicates, stream(*names, "clusters"))
-    return Draws(names, clusters, seed_shares(len(roster.seeds), replicates, stream(*names, "seeds")))
+    return cluster_counts(strata, np.array(needed), replicates, stream(*names, "clusters"))
 
 
 def cluster_counts(
@@ -86,12 +70,6 @@ def cluster_counts(
         f"A set has {int(needed.sum(axis=1).min())} clusters of one class; resampling keeps losing them all. "
         "Give it more clusters of that class (20 is a sensible least), or drop the set."
     )
-
-
-def seed_shares(seeds: int, replicates: int, chance: np.random.Generator) -> Float[np.ndarray, "replicate seed"]:
-    """Give the share of each seed in a replicate, drawn with replacement. Row 0 is the sample."""
-    drawn = chance.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
-    return np.vstack([np.ones((1, seeds)), drawn]) / seeds
 
 
 def _counts(strata: Int[np.ndarray, " cluster"], replicates: int, chance: np.random.Generator) -> np.ndarray:

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from fairfight.study import Question
 from fairfight.verdict.answer import Compared
+from fairfight.verdict.board import MACRO, Board, Interval
 from fairfight.verdict.decide import DENSE_PROBE, compared
-from fairfight.verdict.draws import draw
-from fairfight.verdict.intervals import MACRO, Board, Interval, interval
 from fairfight.verdict.roster import Roster
+from fairfight.verdict.statistics import words
 
 
 @dataclass(frozen=True)
@@ -39,20 +37,15 @@ class Gain:
         return asdict(self) | {"share": self.share._asdict() if self.share else None}
 
 
-def gains(roster: Roster, *, level: float = 0.95, replicates: int = 2000, margin: float = 0.01) -> list[Gain]:
+def gains(roster: Roster, *, level: float = 0.95, margin: float = 0.01) -> list[Gain]:
     """Give the gain of each dictionary that the study calls a variant of another, under each method that played both.
 
-    Differences are paired, intervals cross clusters and seeds as the verdict's do. The share is a ratio of two
-    differences under one draw; its interval holds the percentiles of that ratio, and it is left out where the gap's own
-    interval reaches zero, because a share of nothing means nothing.
+    Differences are paired, intervals cross clusters and seeds as the verdict's do. The share is a ratio of two paired
+    differences, its error by the delta method; it is left out where the gap's own interval reaches zero, because a
+    share of nothing means nothing.
     """
-    pairs = _pairs(roster)
-    if not pairs:
-        return []
-    question = Question(name="gain", margin=margin, level=level, replicates=replicates)
-    with threadpool_limits(limits=1, user_api="blas"):
-        board = Board.of(roster, draw(roster, roster.test_sets, replicates, (roster.hash, "gains")))
-        return [_gain(board, own, base, question) for own, base in pairs]
+    board = Board.of(roster)
+    return [_gain(board, own, base, margin, level) for own, base in _pairs(roster)]
 
 
 def _pairs(roster: Roster) -> list[tuple[str, str]]:
@@ -71,29 +64,33 @@ def _is_base(other: Any, own: Any, of: str) -> bool:
     return other.method == own.method and other.dictionary == of
 
 
-def _gain(board: Board, own: str, base: str, question: Question) -> Gain:
+def _gain(board: Board, own: str, base: str, margin: float, level: float) -> Gain:
     roster = board.roster
-    named = {name: (name, board.aurocs(name)) for name in (own, base)}
     gap = share = None
     if DENSE_PROBE in roster.entries:
-        dense = board.aurocs(DENSE_PROBE)
-        gap = compared((DENSE_PROBE, dense), named[base], "auroc", question)
-        if gap.macro.low > 0:
-            started = named[base][1][MACRO]
-            # A replicate without a gap has no share; the quantiles stay defined as it counts for the far end.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = (named[own][1][MACRO] - started) / (dense[MACRO] - started)
-            share = interval(np.nan_to_num(ratio), question.level)
+        gap = compared(board, (DENSE_PROBE, base), "auroc", margin, level)
+        share = _share(board, own, base, level) if gap.macro.low > 0 else None
     dictionary, before = roster.contenders[own].dictionary or "", roster.contenders[base].dictionary or ""
     return Gain(
         dictionary=dictionary,
         base=before,
-        gain=compared(named[own], named[base], "auroc", question),
+        gain=compared(board, (own, base), "auroc", margin, level),
         gap=gap,
         share=share,
         training_flops=_added(roster, dictionary, before, lambda card: (card["training_flops"] or {}).get("dense")),
         tokens_seen=_added(roster, dictionary, before, lambda card: card["tokens_seen"]),
     )
+
+
+def _share(board: Board, own: str, base: str, level: float) -> Interval:
+    """Give gain over gap on the mean over test sets: the error of gain - ratio x gap, over the gap."""
+    after, before, dense = (board.played(name, "auroc")[MACRO] for name in (own, base, DENSE_PROBE))
+    gain, gap = after - before, dense - before
+    distance = float(gap.values.mean())
+    ratio = float(gain.values.mean()) / distance
+    around = board.crossed(gain - gap.times(ratio), MACRO).estimate()
+    low, high = words.interval(around._replace(value=0.0), level)
+    return Interval(ratio, ratio + low / distance, ratio + high / distance)
 
 
 def _added(roster: Roster, name: str, base: str, cost: Callable[[Mapping[str, Any]], float | None]) -> float | None:

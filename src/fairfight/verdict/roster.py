@@ -106,6 +106,14 @@ class Roster:
         dictionaries = self.run.get("study", {}).get("dictionaries", {})
         return str(dictionaries.get(contender.dictionary, {}).get("kind", ""))
 
+    def base_of(self, dictionary: str | None) -> str | None:
+        """Give the dictionary that one was made from, None where it was made from none."""
+        return self.run.get("study", {}).get("dictionaries", {}).get(dictionary, {}).get("variant_of")
+
+    def clusters_of(self, name: str) -> Int[np.ndarray, " cluster"]:
+        """Give the positions of a set's clusters, over all seeds."""
+        return np.unique(np.concatenate([self.indices[seed, name].clusters for seed in self.seeds]))
+
     def has_scores(self, name: str) -> bool:
         """Whether every complete contender kept its scores on the set `name` for every seed."""
         plays = [play for entry in self.entries.values() for play in entry.plays.values()]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from fairfight.errors import InputError
-from fairfight.verdict.concordance import cluster_pairs, weighted_aurocs
-from fairfight.verdict.draws import Draws
-from fairfight.verdict.intervals import Replicates
+from fairfight.verdict.board import auroc_of
 from fairfight.verdict.roster import VALIDATION, Entry, Roster
+from fairfight.verdict.statistics.crossed import Played
 
 
 class Chosen(NamedTuple):
@@ -21,14 +18,13 @@ class Chosen(NamedTuple):
     """Other contenders within one standard error of it on validation, best first."""
 
 
-def choose(roster: Roster, side: str, draws: Draws | None) -> Chosen:
+def choose(roster: Roster, side: str) -> Chosen:
     """Give a side's contender with the highest mean validation AUROC over seeds and dictionary seeds, and its ties.
 
     A contender ties when its mean is at most one standard error below the best. The standard error is that of the
-    paired difference in mean validation AUROC between the two, by a clustered bootstrap: clusters are base prompts,
-    each replicate gives a cluster one weight that holds for every seed and both contenders, and seeds are not
-    resampled. Without `draws` (no validation scores were kept) nobody can be said to tie. Equal means: the
-    alphabetically first name is best, the other ties.
+    paired difference in mean validation AUROC between the two under another sample of clusters (base prompts, the same
+    for every seed and both contenders); seeds are taken as they are. Where no validation scores were kept, nobody can
+    be said to tie. Equal means: the alphabetically first name is best, the other ties.
 
     Raises:
         InputError: no contender of that side is complete.
@@ -42,22 +38,14 @@ def choose(roster: Roster, side: str, draws: Draws | None) -> Chosen:
             "the study again, or ask a question about another side."
         )
     best, others = entries[0], entries[1:]
-    if draws is None:
+    if not roster.has_scores(VALIDATION):
         return Chosen(best, ())
-    own = mean_validation(roster, best, draws)
-    ties = [entry.name for entry in others if _is_tied(best, entry, own - mean_validation(roster, entry, draws))]
-    return Chosen(best, tuple(ties))
+    own = auroc_of(roster, best, VALIDATION).mean
+    return Chosen(
+        best, tuple(other.name for other in others if _is_tied(own, auroc_of(roster, other, VALIDATION).mean))
+    )
 
 
-def mean_validation(roster: Roster, entry: Entry, draws: Draws) -> Replicates:
-    """Give the mean validation AUROC over seeds and dictionary seeds under each draw of clusters."""
-    values = []
-    for (seed, _), play in entry.plays.items():
-        index = roster.indices[seed, VALIDATION]
-        pairs = cluster_pairs(play.scores[VALIDATION], index.labels, index.clusters)
-        values.append(weighted_aurocs(pairs, draws.clusters))
-    return np.mean(values, axis=0)
-
-
-def _is_tied(best: Entry, other: Entry, differences: Replicates) -> bool:
-    return best.validation_auroc - other.validation_auroc <= float(np.std(differences[1:], ddof=1))
+def _is_tied(best: Played, other: Played) -> bool:
+    difference = best - other
+    return float(difference.values.mean()) <= difference.cluster_error

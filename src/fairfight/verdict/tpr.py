@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from fairfight.verdict.draws import Draws
-from fairfight.verdict.intervals import PlayReplicates, Replicates
 from fairfight.verdict.roster import CALIBRATION, Entry, Play, Roster, SetIndex
 
 STRICT_FPR, LOOSE_FPR = 0.01, 0.05
 LEAST_NEGATIVES, LEAST_CLUSTERS = 500, 100
 """What a threshold at 1 % needs: five expected false alarms, from texts that are not variants of a few prompts."""
+
+Replicates = Float[np.ndarray, " replicate"]
+"""A statistic under every draw; the first is the sample's own."""
 
 _CHUNK = 2_000_000
 """Weights held at once while thresholds are set: 16 MB."""
@@ -77,23 +78,24 @@ def thresholds(
     return -values[(above <= allowed).sum(axis=1) - 1]
 
 
-def tpr_of_plays(roster: Roster, draws: Draws, fpr: float) -> PlayReplicates:
-    """Give what calculates the TPR of one play on one set under every draw, its threshold drawn anew each time."""
-    kept: dict[str, Float[np.ndarray, " replicate"]] = {}
+def tprs_of_play(
+    roster: Roster, play: Play, weights: Float[np.ndarray, "replicate cluster"], fpr: float
+) -> dict[str, Replicates]:
+    """Give the TPR of one trial by test set under every draw of clusters, its threshold drawn anew each time."""
+    seed = play.trial.spec.seed
+    at = _drawn_thresholds(play, roster.indices[seed, CALIBRATION], weights, fpr)
+    return {
+        name: flagged_share(play.scores[name], roster.indices[seed, name], weights, at, label=1)
+        for name in roster.test_sets
+    }
 
-    def of_play(play: Play, index: SetIndex, name: str) -> Replicates:
-        key = play.trial.spec.key
-        if key not in kept:
-            kept[key] = _drawn_thresholds(play, roster.indices[play.trial.spec.seed, CALIBRATION], draws, fpr)
-        return flagged_share(play.scores[name], index, draws.clusters, kept[key], label=1)
 
-    return of_play
-
-
-def _drawn_thresholds(play: Play, index: SetIndex, draws: Draws, fpr: float) -> Float[np.ndarray, " replicate"]:
+def _drawn_thresholds(
+    play: Play, index: SetIndex, weights: Float[np.ndarray, "replicate cluster"], fpr: float
+) -> Replicates:
     is_negative = index.labels == 0
     scores, places = play.scores[CALIBRATION][is_negative], index.clusters[is_negative]
-    parts = np.array_split(draws.clusters, max(1, draws.clusters.shape[0] * len(scores) // _CHUNK))
+    parts = np.array_split(weights, max(1, weights.shape[0] * len(scores) // _CHUNK))
     return np.concatenate([thresholds(scores, part[:, places], fpr) for part in parts])
 
 

@@ -1,0 +1,52 @@
+"""What a study could have shown, and what more of it would show."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from fairfight.verdict.statistics.crossed import Estimate, Parts
+
+POWER = 0.8
+"""Share of studies like this one that are to find what is there."""
+
+
+def smallest_effect(own: Estimate, margin: float, level: float) -> float:
+    """Give the smallest true difference that this study would have called a win (or a loss) with a chance of 80 %.
+
+    margin + (t(1 - alpha/2) + t(0.8)) standard errors, t by the estimate's degrees of freedom; with many degrees and
+    no margin these are the 2.80 standard errors of Miller (2024), section 5.
+    """
+    return margin + _reach(own.degrees, level) * own.error
+
+
+class Needed(NamedTuple):
+    """How many times as much of what would settle a question, were the difference what it seems to be."""
+
+    clusters: float | None
+    """Test clusters, all else the same; None where seeds alone leave too much."""
+    everything: float | None
+    """Test clusters, split seeds and dictionary seeds alike; None where the difference lies on the margin itself."""
+
+
+def needed(own: Estimate, parts: Parts, margin: float, level: float) -> Needed:
+    """Give what would settle the question with a chance of 80 %, if the difference seen were the true one.
+
+    The distance to the nearer edge of the margin has to be (z(1 - alpha/2) + z(0.8)) standard errors: n is about
+    (z + z)^2 variance / distance^2 (Miller 2024, section 5).
+    """
+    distance = abs(abs(own.value) - margin)
+    if distance == 0:
+        return Needed(None, None)
+    allowed = (distance / _reach(math.inf, level)) ** 2
+    left = allowed - parts.seeds - parts.dictionary_seeds
+    return Needed(parts.clusters / left if left > 0 else None, own.error**2 / allowed)
+
+
+def _reach(degrees: float, level: float) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    def quantile(p: float) -> float:
+        return float(ndtri(p) if math.isinf(degrees) else stdtrit(degrees, p))
+
+    return quantile((1 + level) / 2) + quantile(POWER)

@@ -1,0 +1,15 @@
+"""What a reader gives back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fairfight.verdict.tables.lint import Flaw
+from fairfight.verdict.tables.score_table import ScoreTable
+
+
+class Found(NamedTuple):
+    """The tables of a path, and what was found wrong with files that give none."""
+
+    tables: list[ScoreTable]
+    flaws: list[Flaw]

@@ -1,0 +1,150 @@
+"""What is wrong with a table before anybody wins in it. Each check was found in the wild."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fairfight.verdict.tables.pairs import Grid
+from fairfight.verdict.tables.quiver import quiver
+from fairfight.verdict.tables.score_table import ScoreTable
+
+SAME = 0.01
+"""Two sets of scores whose means differ by no more than this on every task are one; a real shift costs several times that."""
+LEAST_TASKS = 4
+
+
+class Flaw(NamedTuple):
+    """One thing found, and what it does to a verdict."""
+
+    name: str
+    found: str
+    is_fatal: bool
+    """Whether no verdict can be built on the table."""
+
+
+def lint(grid: Grid) -> list[Flaw]:
+    """Give what is wrong with a table by itself."""
+    checks = (duplicates, missing_conditions, missing_seeds, no_validation, ties, one_task)
+    return [flaw for check in checks for flaw in check(grid)]
+
+
+def duplicates(grid: Grid) -> Iterator[Flaw]:
+    """Two rows for one play: a mean over them would count one twice, and a join would multiply them."""
+    table = grid.table
+    place = (grid.unit * len(table.seeds) + table.seed) * len(table.methods) + table.method
+    _, first, counts = np.unique(place, return_index=True, return_counts=True)
+    if (counts == 1).all():
+        return
+    row = first[np.argmax(counts)]
+    method, task = table.methods[table.method[row]].name, table.tasks[table.task[row]]
+    yield Flaw(
+        "duplicates",
+        f"{int((counts > 1).sum())} plays have several rows, such as {method} on {task} ({int(counts.max())} rows). A column "
+        "that tells them apart is missing from the map, or the table was joined without one.",
+        is_fatal=True,
+    )
+
+
+def missing_conditions(grid: Grid) -> Iterator[Flaw]:
+    """Conditions that only one side was scored under: a mean over all of them compares other tasks."""
+    table = grid.table
+    sides = np.array([method.side for method in table.methods])[table.method]
+    by_side = {side: set(table.condition[sides == side].tolist()) for side in set(sides)}
+    if not {"dictionary", "baseline"} <= by_side.keys():
+        return
+    for side, other in (("dictionary", "baseline"), ("baseline", "dictionary")):
+        if lacking := by_side[other] - by_side[side]:
+            named = ", ".join(sorted(table.conditions[place] for place in lacking)[:6])
+            yield Flaw(
+                "conditions missing on one side",
+                f"the {side} side was not scored under {len(lacking)} of {len(table.conditions)} conditions ({named}); "
+                "only those that both played are compared.",
+                is_fatal=False,
+            )
+
+
+def missing_seeds(grid: Grid) -> Iterator[Flaw]:
+    """Methods that lack seeds."""
+    table = grid.table
+    counts = np.array([len(np.unique(table.seed[table.method == place])) for place in range(len(table.methods))])
+    if counts.min() < counts.max():
+        fewest = table.methods[int(counts.argmin())].name
+        yield Flaw(
+            "seeds missing",
+            f"{fewest} has {counts.min()} seeds and others {counts.max()}; what it did not play under every seed is left out.",
+            is_fatal=False,
+        )
+
+
+def no_validation(grid: Grid) -> Iterator[Flaw]:
+    """Without validation scores the best of many was picked on what it is scored by."""
+    if (
+        grid.table.validation is None
+        and max(len(grid.table.on_side("dictionary")), len(grid.table.on_side("baseline"))) > 1
+    ):
+        yield Flaw(
+            "no validation scores",
+            f"there are {len(grid.table.on_side('dictionary'))} dictionary methods and {len(grid.table.on_side('baseline'))} baselines, and "
+            "nothing but the scores themselves to choose by: the best of a side is flattered by that choice.",
+            is_fatal=False,
+        )
+
+
+def ties(grid: Grid) -> Iterator[Flaw]:
+    """Validation scores that tie, so that the order of rows chooses."""
+    table = grid.table
+    baselines = table.on_side("baseline")
+    if table.validation is None or len(baselines) < 2:
+        return
+    found = quiver(grid, baselines)
+    if found.tied:
+        low, high = found.full_range
+        first, last = found.mean, float(np.nanmean(found.last))
+        yield Flaw(
+            "ties on validation",
+            f"choosing the baseline task by task meets {found.tied} ties: {first:.5f} if the first row wins them, {last:.5f} if the "
+            f"last does, {low:.5f} to {high:.5f} over all ways to break them.",
+            is_fatal=False,
+        )
+
+
+def one_task(grid: Grid) -> Iterator[Flaw]:
+    """Too few tasks to say anything of tasks."""
+    if grid.table.clusters < LEAST_TASKS:
+        yield Flaw(
+            "few tasks",
+            f"there are {len(grid.table.tasks)} tasks in {grid.table.clusters} independent groups: what holds for them "
+            "need not hold for others.",
+            is_fatal=False,
+        )
+
+
+def in_distribution_scores(shifted: ScoreTable, standard: ScoreTable) -> Iterator[Flaw]:
+    """Scores that call themselves out-of-distribution and are those of the standard table."""
+    theirs = {(own.method, own.task): own.score for own in _plays(standard)}
+    gaps: dict[str, list[float]] = {}
+    for own in _plays(shifted):
+        if (own.method, own.task) in theirs:
+            gaps.setdefault(own.task, []).append(own.score - theirs[own.method, own.task])
+    largest = max((abs(float(np.mean(found))) for found in gaps.values()), default=np.inf)
+    if len(gaps) >= LEAST_TASKS and largest <= SAME:
+        yield Flaw(
+            "in-distribution scores under another name",
+            f"on each of its {len(gaps)} tasks the mean score of {shifted.name} equals that of the same methods in {standard.name} to "
+            f"within {largest:.4f}: it is not out of distribution, and no comparison is built on it.",
+            is_fatal=True,
+        )
+
+
+class _Play(NamedTuple):
+    method: str
+    task: str
+    score: float
+
+
+def _plays(table: ScoreTable) -> Iterator[_Play]:
+    for method, task, score in zip(table.method, table.task, table.score, strict=True):
+        yield _Play(table.methods[method].name, table.tasks[task], float(score))

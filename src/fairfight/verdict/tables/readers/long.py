@@ -1,0 +1,150 @@
+"""Anybody's long table: a CSV file with a play a row, its columns mapped to what they mean.
+
+task         what was played; joined from several columns with `+`
+method       who played
+score        what it earned
+side         dictionary, baseline, rival or control; or name the dictionary's methods by patterns
+seed, condition, validation, cost, cluster        where the table has them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import get_args
+
+from fairfight.errors import TableError, nearest
+from fairfight.verdict.tables.csv_columns import cells, header, number
+from fairfight.verdict.tables.score_table import METRICS, Method, ScoreTable, Side, TableBuilder
+
+MEANINGS = ("task", "method", "score", "side", "seed", "condition", "validation", "cost", "cluster")
+NEEDED = ("task", "method", "score")
+ALIASES = {
+    "task": ("dataset", "concept", "concept_id"),
+    "method": ("model", "name"),
+    "score": ("test_auc", "auroc", "accuracy", "lm_judge_rating"),
+    "side": ("family", "role"),
+    "validation": ("val_auc", "validation_score"),
+    "cost": ("flops",),
+    "condition": ("setting",),
+}
+"""Names under which a column is found without a map."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column holds what, and which methods are whose."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """By meaning; several columns joined by `+`."""
+    patterns: Mapping[Side, Sequence[str]] = field(default_factory=dict)
+    """Methods of a side, by shell patterns; who matches none is a baseline."""
+    metric: str = "auroc"
+
+
+def read(file: Path, layout: Layout, cluster_of: Mapping[str, object] | None = None) -> ScoreTable:
+    """Give the table that a CSV file holds; `cluster_of` stands above a column of clusters.
+
+    Memory: 40 bytes a row while it is read, and one row's text at a time.
+
+    Raises:
+        TableError: a column is missing or unknown, a score is none or outside its range, a method stands on two sides.
+    """
+    columns = _columns(file, layout)
+    if layout.metric not in METRICS:
+        raise TableError(
+            f"There is no metric '{layout.metric}'; there are {', '.join(METRICS)}.{nearest(layout.metric, METRICS)} Two "
+            "metrics in one table are two tables."
+        )
+    builder = TableBuilder(file.stem, METRICS[layout.metric], file.name)
+    sides = _Sides(builder, layout)
+    clusters: dict[str, object] = {}
+    flat = [name for names in columns.values() for name in names]
+    for line, row in cells(file, flat):
+        own = _by_meaning(columns, row)
+        task, name = own["task"], own["method"]
+        if not task or not name:
+            raise TableError(f"{builder.where(line)}: the {'method' if task else 'task'} is empty. Mend the row.")
+        if not own["score"]:
+            raise TableError(
+                f"{builder.where(line)}: the score is empty, which is no score. Take the row out if the play failed, and say so."
+            )
+        score, validation, cost = (
+            number(own[what], file.name, line, what) if own.get(what) else None
+            for what in ("score", "validation", "cost")
+        )
+        assert score is not None, "it is not empty"
+        place = (task, own.get("condition", ""), own.get("seed", ""))
+        builder.add_numbers(line, place, sides.of(name, own.get("side"), line), (score, validation, cost))
+        if "cluster" in own and clusters.setdefault(task, own["cluster"]) != own["cluster"]:
+            raise TableError(
+                f"{builder.where(line)}: task '{task}' is of cluster '{own['cluster']}', but of '{clusters[task]}' above. A task "
+                "has one."
+            )
+    return builder.table(cluster_of or clusters or None)
+
+
+def _columns(file: Path, layout: Layout) -> dict[str, list[str]]:
+    if unknown := [name for name in layout.columns if name not in MEANINGS]:
+        raise TableError(
+            f"--map {unknown[0]}=… names nothing that a score has; known are {', '.join(MEANINGS)}.{nearest(unknown[0], MEANINGS)}"
+        )
+    names = header(file)
+    found = {}
+    for meaning in MEANINGS:
+        if meaning in layout.columns:
+            found[meaning] = layout.columns[meaning].split("+")
+        elif known := next((name for name in (meaning, *ALIASES.get(meaning, ())) if name in names), None):
+            found[meaning] = [known]
+    if missing := [meaning for meaning in NEEDED if meaning not in found]:
+        close = nearest(missing[0], names)
+        raise TableError(
+            f"{file.name} has no column for the {', the '.join(missing)}; its columns are {', '.join(names) or 'none'}.{close} Say "
+            f"which it is, such as --map {missing[0]}={names[0] if names else 'COLUMN'}."
+        )
+    return found
+
+
+def _by_meaning(columns: Mapping[str, Sequence[str]], row: Sequence[str]) -> dict[str, str]:
+    if len(columns) == len(row):
+        return dict(zip(columns, row, strict=True))
+    found, place = {}, 0
+    for meaning, names in columns.items():
+        found[meaning] = " ".join(row[place : place + len(names)])
+        place += len(names)
+    return found
+
+
+class _Sides:
+    """Whose a method is: worked out once a method, and held against every later row."""
+
+    def __init__(self, builder: TableBuilder, layout: Layout) -> None:
+        self._builder, self._layout = builder, layout
+        self._known: dict[str, tuple[Method, str | None]] = {}
+
+    def of(self, name: str, said: str | None, line: int) -> Method:
+        """Give a method with its side; `said` is what the row says of it, None without such a column."""
+        if name not in self._known:
+            self._known[name] = (Method(name, self._side(name, said, line)), said)
+        method, before = self._known[name]
+        if said != before and not self._layout.patterns:
+            raise TableError(
+                f"{self._builder.where(line)}: {name} stands on the side '{said}', but on '{before}' above. A method has one side."
+            )
+        return method
+
+    def _side(self, name: str, said: str | None, line: int) -> Side:
+        for side, patterns in self._layout.patterns.items():
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
+                return side
+        if said is None or self._layout.patterns:
+            return "baseline"
+        for side in get_args(Side):
+            if said == side:
+                return side
+        raise TableError(
+            f"{self._builder.where(line)}: the side is {said!r}; expected {', '.join(get_args(Side))}. Map another column, or name "
+            "the dictionary's methods by --dictionary 'PATTERN'."
+        )

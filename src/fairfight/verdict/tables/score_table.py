@@ -1,0 +1,226 @@
+"""A table of scores as the verdict reads it: one row a play, whoever wrote it down."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, NoReturn
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fairfight.errors import TableError
+
+Side = Literal["dictionary", "baseline", "rival", "control"]
+
+
+class Metric(NamedTuple):
+    """What a score is; larger is better."""
+
+    name: str
+    low: float
+    high: float
+
+
+METRICS = {
+    "auroc": Metric("AUROC", 0.0, 1.0),
+    "accuracy": Metric("accuracy", 0.0, 1.0),
+    "f1": Metric("F1", 0.0, 1.0),
+    "rate": Metric("rate", 0.0, 1.0),
+    "rating": Metric("rating, 0 to 2", 0.0, 2.0),
+    "score": Metric("score", -np.inf, np.inf),
+}
+
+
+_ROUNDING = 1e-9
+"""By how much a sum of floats may step out of a metric's range; found in published files."""
+
+
+class Method(NamedTuple):
+    """A contender of the table."""
+
+    name: str
+    side: Side
+
+
+class Row(NamedTuple):
+    """One play."""
+
+    task: str
+    method: str
+    side: Side
+    score: float
+    seed: str = ""
+    condition: str = ""
+    """What else has to be equal for two plays to be comparable: a number of examples, a share of noise."""
+    validation: float | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Rows as columns of numbers; names stand once each, in the order of their first row."""
+
+    name: str
+    metric: Metric
+    tasks: tuple[str, ...]
+    conditions: tuple[str, ...]
+    seeds: tuple[str, ...]
+    methods: tuple[Method, ...]
+    task: Int[np.ndarray, " row"]
+    condition: Int[np.ndarray, " row"]
+    seed: Int[np.ndarray, " row"]
+    method: Int[np.ndarray, " row"]
+    score: Float[np.ndarray, " row"]
+    validation: Float[np.ndarray, " row"] | None
+    """None where the table has none."""
+    cost: Float[np.ndarray, " row"] | None
+    cluster: Int[np.ndarray, " task"]
+    """Tasks of one cluster share examples, and are resampled together."""
+    are_clusters_known: bool
+    own_pairs: tuple[tuple[str, str], ...] = ()
+    """Methods that the source itself sets against each other, challenger first."""
+
+    def __len__(self) -> int:
+        """Give the number of rows."""
+        return len(self.score)
+
+    @property
+    def clusters(self) -> int:
+        """How many independent groups of tasks there are."""
+        return int(self.cluster.max()) + 1
+
+    def on_side(self, side: Side) -> list[int]:
+        """Give the places of a side's methods."""
+        return [place for place, method in enumerate(self.methods) if method.side == side]
+
+    def named(self, name: str) -> int:
+        """Give a method's place.
+
+        Raises:
+            TableError: no method has that name.
+        """
+        names = [method.name for method in self.methods]
+        if name not in names:
+            from fairfight.errors import nearest
+
+            shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+            raise TableError(f"{self.name} has no method '{name}'; there are {shown}.{nearest(name, names)}")
+        return names.index(name)
+
+
+@dataclass
+class TableBuilder:
+    """Collects rows, a few numbers each, so that a million of them fit in a hundred megabytes."""
+
+    name: str
+    metric: Metric
+    file: str
+    """Named in errors."""
+    _task: dict[str, int] = field(default_factory=dict)
+    _condition: dict[str, int] = field(default_factory=dict)
+    _seed: dict[str, int] = field(default_factory=dict)
+    _method: dict[Method, int] = field(default_factory=dict)
+    _places: array = field(default_factory=lambda: array("i"))
+    _numbers: array = field(default_factory=lambda: array("d"))
+    _has_validation: bool = True
+    _has_cost: bool = True
+
+    def add(self, row: Row, line: int) -> None:
+        """Add a play of some line of the file.
+
+        Raises:
+            TableError: its score is no number, or outside the metric's range.
+        """
+        method = Method(row.method, row.side)
+        self.add_numbers(line, (row.task, row.condition, row.seed), method, (row.score, row.validation, row.cost))
+
+    def add_numbers(
+        self, line: int, place: tuple[str, str, str], method: Method, numbers: tuple[float, float | None, float | None]
+    ) -> None:
+        """Add a play from its parts: task, condition and seed; the method; score, validation and cost."""
+        score, validation, cost = numbers
+        if not self._low <= score <= self._high:
+            self._refuse(score, "score", line)
+        if validation is None:
+            self._has_validation, validation = False, 0.0
+        elif not self._low <= validation <= self._high:
+            self._refuse(validation, "validation score", line)
+        if cost is None:
+            self._has_cost, cost = False, 0.0
+        task, condition, seed = place
+        self._places.extend(
+            (
+                self._task.setdefault(task, len(self._task)),
+                self._condition.setdefault(condition, len(self._condition)),
+                self._seed.setdefault(seed, len(self._seed)),
+                self._method.setdefault(method, len(self._method)),
+            )
+        )
+        self._numbers.extend((score, validation, cost))
+
+    def where(self, line: int) -> str:
+        """Give the place of a row, for errors."""
+        return f"{self.file}, line {line}"
+
+    def __post_init__(self) -> None:
+        """Widen the metric's range by what rounding may do."""
+        self._low, self._high = self.metric.low - _ROUNDING, self.metric.high + _ROUNDING
+
+    def _refuse(self, value: float, what: str, line: int) -> NoReturn:
+        if value != value:
+            raise TableError(
+                f"{self.where(line)}: the {what} is NaN, which no mean may swallow. Take the row out if the play failed, "
+                "and say so."
+            )
+        raise TableError(
+            f"{self.where(line)}: the {what} is {value:g}, but {self.metric.name} lies between {self.metric.low:g} and "
+            f"{self.metric.high:g}. Name the metric (--metric), or mend the row."
+        )
+
+    def table(
+        self,
+        cluster_of: Mapping[str, object] | None = None,
+        *,
+        own_pairs: tuple[tuple[str, str], ...] = (),
+    ) -> ScoreTable:
+        """Give the table; `cluster_of` says which tasks share examples.
+
+        Raises:
+            TableError: there is no row, or a task has no cluster though others have.
+        """
+        if not self._places:
+            raise TableError(f"{self.name} holds no score. Give a table with at least one row.")
+        places = np.frombuffer(self._places, dtype=np.int32).reshape(-1, 4)
+        numbers = np.frombuffer(self._numbers, dtype=np.float64).reshape(-1, 3)
+        return ScoreTable(
+            name=self.name,
+            metric=self.metric,
+            tasks=tuple(self._task),
+            conditions=tuple(self._condition),
+            seeds=tuple(self._seed),
+            methods=tuple(self._method),
+            task=places[:, 0],
+            condition=places[:, 1],
+            seed=places[:, 2],
+            method=places[:, 3],
+            score=numbers[:, 0],
+            validation=numbers[:, 1] if self._has_validation else None,
+            cost=numbers[:, 2] if self._has_cost else None,
+            cluster=_clusters(self.name, tuple(self._task), cluster_of),
+            are_clusters_known=cluster_of is not None,
+            own_pairs=own_pairs,
+        )
+
+
+def _clusters(name: str, tasks: tuple[str, ...], cluster_of: Mapping[str, object] | None) -> Int[np.ndarray, " task"]:
+    if cluster_of is None:
+        return np.arange(len(tasks))
+    if missing := [task for task in tasks if task not in cluster_of]:
+        raise TableError(
+            f"{len(missing)} of {len(tasks)} tasks of {name} have no cluster, such as '{missing[0]}'. Give every task one; a "
+            "task that shares nothing has a cluster of its own."
+        )
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(cluster_of[task], len(known)) for task in tasks])

@@ -1,0 +1,67 @@
+"""What was found wrong in published tables is found by name."""
+
+import pytest
+
+from fairfight.errors import TableError
+from fairfight.verdict.tables.judge import judge_tables
+from fairfight.verdict.tables.lint import in_distribution_scores, lint
+from fairfight.verdict.tables.pairs import Grid
+from fairfight.verdict.tables.readers.long import Layout, read
+
+
+@pytest.fixture
+def table(tables, tmp_path):
+    """Give the table of rows."""
+
+    def make(found, name="scores"):
+        return read(tables.write(tmp_path / f"{name}.csv", found), Layout())
+
+    return make
+
+
+def _named(table):
+    return {flaw.name: flaw.found for flaw in lint(Grid.of(table))}
+
+
+def test_a_clean_table_has_no_flaw(tables, table):
+    assert _named(table(tables.rows())) == {}
+
+
+def test_a_play_with_two_rows_is_a_join_without_its_condition(tables, table):
+    found = list(tables.rows())
+    doubled = table([*found, {**found[0], "score": 0.6}])
+    assert "1 plays have several rows, such as sae on task-0 (2 rows)" in _named(doubled)["duplicates"]
+    with pytest.raises(TableError, match="several rows"):
+        judge_tables([doubled])
+
+
+def test_conditions_of_one_side_alone_are_named(tables, table):
+
+    by_method = {"sae": ("n = 1",), "logistic": ("n = 1", "n = 2"), "length": ("n = 1", "n = 2")}
+    found = [{**row, "condition": condition} for row in tables.rows(seeds=1) for condition in by_method[row["method"]]]
+    said = _named(table(found))["conditions missing on one side"]
+    assert "the dictionary side was not scored under 1 of 2 conditions (n = 2)" in said
+
+
+def test_a_method_that_lacks_seeds_is_named(tables, table):
+    found = [row for row in tables.rows() if not (row["method"] == "length" and row["seed"] == 2)]
+    assert "length has 2 seeds and others 3" in _named(table(found))["seeds missing"]
+
+
+def test_ties_on_validation_are_counted_with_what_hangs_on_them(tables, table):
+    said = _named(table([{**row, "validation": 1.0} for row in tables.rows(seeds=1)]))["ties on validation"]
+    assert "meets 40 ties" in said
+
+
+def test_few_tasks_are_said(tables, table):
+    assert "2 tasks in 1 independent groups" in _named(table(tables.rows(tasks=2)))["few tasks"]
+
+
+def test_shifted_scores_that_equal_the_standard_ones_are_not_believed(tables, table):
+    standard = table(tables.rows(seeds=1), "standard")
+    nearly = table([{**row, "score": row["score"] + 0.003} for row in tables.rows(seeds=1)], "ood")
+    truly = table([{**row, "score": row["score"] - 0.1} for row in tables.rows(seeds=1)], "shifted")
+    (flaw,) = in_distribution_scores(nearly, standard)
+    assert flaw.is_fatal
+    assert "not out of distribution" in flaw.found
+    assert list(in_distribution_scores(truly, standard)) == []
