@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fairfight.errors import StudyError, nearest
 from fairfight.records import content_hash
 
+LARGEST_FILE = 1_000_000
+"""Bytes of a TOML file that is read; the largest that is shipped has a few thousand."""
+
 
 class Section(BaseModel):
     """A table of the study file; keys that it does not know are refused."""
@@ -168,7 +171,14 @@ def read_sections(file: Path, schema: type[Schema], what: str, example: str) -> 
     """
     advice = f"Give a path to a .toml file, such as {example}."
     try:
-        raw = tomllib.loads(file.read_bytes().decode("utf-8"))
+        content = file.read_bytes()
+        if len(content) > LARGEST_FILE:
+            raise StudyError(
+                f"{file} has {len(content):,} bytes; {what} takes {LARGEST_FILE:,} at most. Data do not belong into it: name a file."
+            )
+        raw = tomllib.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise StudyError(f"{file} is nested too deeply to be {what}. {advice}") from None
     except FileNotFoundError:
         raise StudyError(f"There is no {what.removeprefix('a ')} file {file}. {advice}") from None
     except (IsADirectoryError, PermissionError) as error:

@@ -1,4 +1,4 @@
-"""`fairfight judge`: who wins, in a run of ours or in anybody's table of scores."""
+"""`fairfight judge`: who wins, in a run of ours, in anybody's table of scores, or by a claim's numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairfight.cli.bars import Bars
+from fairfight.cli.claimed import are_claims, judge_claims
 from fairfight.cli.console import print_json
 from fairfight.cli.shown import show_published, show_run
 from fairfight.errors import InputError
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def judge(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or a table of scores: CSV, or a layout that is known.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's folder, a claim or a docket of claims (TOML), or a table of scores: CSV, or a layout that is known."
+        ),
+    ],
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,11 +52,24 @@ def judge(
     defender: Annotated[str | None, typer.Option(help="A table's method; the best baseline when left out.")] = None,
     margin: Annotated[float, typer.Option(help="For a table: the smallest difference that matters.", min=0.0)] = 0.01,
     level: Annotated[float, typer.Option(help="For a table: the coverage of intervals.", min=0.5, max=0.9999)] = 0.95,
+    call: Annotated[
+        str | None, typer.Option(help="For a claim: what a person decides, CRITERION=met or CRITERION='not met'.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who makes the call.")] = "",
+    because: Annotated[str, typer.Option(help="Why.")] = "",
+    private: Annotated[bool, typer.Option(help="The call rests on something said in private.")] = False,
+    pages: Annotated[Path | None, typer.Option(help="For claims: a folder for a page of Markdown each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Say who wins: the verdict on each question of a run, or on each table of published scores."""
+    """Say who wins: the verdict on each question of a run, on published scores, or whether a claim would resolve YES."""
     if is_run(path):
         _judge_run(path, as_json=as_json)
+        return
+    if are_claims(path):
+        from fairfight.verdict.calls import call_from
+
+        entered = call_from(call, by=by, because=because, private=private) if call else None
+        judge_claims(path, call=entered, pages=pages, as_json=as_json)
         return
     from fairfight.verdict.tables.judge import Asked, judge_tables
     from fairfight.verdict.tables.read import read_clusters, read_tables

@@ -1,0 +1,247 @@
+"""A claim is one TOML file: who says that a dictionary won at what, against whom, by which numbers, from which sources."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fairfight.errors import InputError
+from fairfight.study import Section, read_sections
+
+Family = Literal[
+    "dictionary",
+    "probing",
+    "steering-vector",
+    "prompting",
+    "finetuning",
+    "adversarial",
+    "erasure",
+    "text-only",
+    "floor",
+    "unlearning",
+]
+
+
+class Source(Section):
+    """Where numbers come from."""
+
+    what: str
+    """Author, year, title or post, and the place in it."""
+    identifier: str = ""
+    """arXiv id, repository with commit, or name of a post."""
+    status: Literal["verified", "computed", "secondary", "unverified"]
+    """Read there; calculated from files there; read about elsewhere; from memory."""
+
+
+class ClaimedTask(Section):
+    """What is claimed to be won."""
+
+    name: str
+    contest: Literal["detect", "steer", "jailbreak", "erase", "unlearn", "discover", "explain"]
+    motive: str = ""
+    downstream: Literal["yes", "no", "contested", "unknown"]
+    measured: Literal["objectively", "qualitatively", "contested", "not"]
+    measure: str
+
+
+class Constraint(Section):
+    """A rule on how the task may be solved."""
+
+    rule: str
+    argument: str = ""
+
+
+class ClaimedBudget(Section):
+    """A declared budget, in FLOPs."""
+
+    flops: float = Field(gt=0)
+    spent: float | None = None
+    """By the challenger, the dictionary's training left out."""
+    dictionary_training: float | None = None
+
+
+class ClaimedField(Section):
+    """Who played."""
+
+    families: tuple[Family, ...]
+    tuning: Literal["equal", "unequal", "unknown"]
+    tuning_note: str = ""
+    baselines_below_reference: tuple[str, ...] = ()
+    dictionary_quality: Literal["known", "unknown", "contested"]
+    note: str = ""
+
+
+class Result(Section):
+    """Two scores, challenger first, and what they stand on."""
+
+    against: str
+    role: Literal["baseline", "control", "rival"]
+    kind: str = ""
+    """Of a control or rival: `random`, `pca`, `removed`, `kmeans` and so on."""
+    is_best: bool = False
+    """Whether it is the baseline that a choice on validation, or the authors, put forward."""
+    measure: str
+    challenger: float | None = None
+    defender: float | None = None
+    stated: Literal["wins", "loses", "ties"] | None = None
+    """The order that the source states, where its numbers give no interval."""
+    larger_is_better: bool = True
+    low: float | None = None
+    high: float | None = None
+    """95 % interval of challenger minus defender, in the measure's direction, where one is given or was calculated."""
+    n: int | None = Field(default=None, gt=0)
+    """Items behind each score, where scores are shares of them (0 to 1): an interval is then calculated as if unpaired."""
+    margin: float = Field(default=0.0, ge=0)
+    source: str
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _numbers_agree(self) -> Result:
+        scores = [own for own in (self.challenger, self.defender) if own is not None]
+        if len(scores) == 1 or not (scores or self.stated):
+            raise ValueError("a result has both scores, or the order that the source states")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has both low and high")
+        if self.low is not None and self.high is not None and self.difference is None:
+            raise ValueError("an interval needs the scores that it belongs to")
+        if self.low is not None and self.high is not None and not self.low <= (self.difference or 0.0) <= self.high:
+            raise ValueError(
+                f"the difference {self.difference:+.4f} lies outside its interval [{self.low:+.4f}, {self.high:+.4f}]"
+            )
+        if self.stated is not None and (self.low is not None or self.n is not None):
+            raise ValueError("where an interval can be given, the source's word is not needed: leave out `stated`")
+        if self.n is not None and not all(0 <= score <= 1 for score in scores):
+            raise ValueError("scores with an n are shares from 0 to 1")
+        if self.role != "baseline" and not self.kind:
+            raise ValueError("a control or rival names its kind")
+        return self
+
+    @property
+    def difference(self) -> float | None:
+        """Challenger minus defender, positive where the challenger is better; None without scores."""
+        if self.challenger is None or self.defender is None:
+            return None
+        return (self.challenger - self.defender) * (1 if self.larger_is_better else -1)
+
+
+class ClaimedDictionary(Section):
+    """What is said to have won."""
+
+    kind: str
+    l0: float | None = Field(default=None, ge=0)
+    latents: int | None = Field(default=None, gt=0)
+    note: str = ""
+
+
+class ClaimedPublic(Section):
+    """What anybody can look at."""
+
+    is_public: bool
+    artefacts: tuple[str, ...] = ()
+    reproducible: Literal["yes", "partly", "no", "unknown"]
+    note: str = ""
+
+
+class ClaimedRobustness(Section):
+    """How much was tried."""
+
+    attempted: int | None = Field(default=None, gt=0)
+    usable: int | None = Field(default=None, ge=0)
+    what: str = "concepts"
+    big_deal: str = ""
+    seeds: int | None = Field(default=None, ge=1)
+    dictionary_seeds: int | None = Field(default=None, ge=1)
+    fragile: tuple[str, ...] = ()
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _usable_are_among_the_attempted(self) -> ClaimedRobustness:
+        if self.usable is not None and (self.attempted is None or self.usable > self.attempted):
+            raise ValueError(f"usable = {self.usable} of attempted = {self.attempted}")
+        return self
+
+
+class ClaimedCall(Section):
+    """What a person decided about a criterion that is a person's to decide."""
+
+    criterion: Literal["downstream", "field", "robust"]
+    word: Literal["met", "not met"]
+    by: str
+    on: dt.date | None = None
+    """Left out where the source gives none."""
+    because: str
+    source: str = ""
+    private: bool = False
+
+
+class Claim(Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    who: str
+    when: str = Field(pattern=r"^\d{4}(-\d{2}){0,2}$")
+    says: str
+    """What is claimed, in a sentence or two."""
+    sources: dict[str, Source]
+    task: ClaimedTask
+    constraints: tuple[Constraint, ...] = ()
+    budget: ClaimedBudget | None = None
+    field: ClaimedField
+    dictionary: ClaimedDictionary
+    results: tuple[Result, ...] = ()
+    public: ClaimedPublic
+    robustness: ClaimedRobustness = ClaimedRobustness()
+    calls: tuple[ClaimedCall, ...] = ()
+    history: tuple[str, ...] = ()
+    """What became of the claim later."""
+
+    @model_validator(mode="after")
+    def _sources_are_there(self) -> Claim:
+        named = [("a result", own.source) for own in self.results]
+        named += [("a call", own.source) for own in self.calls if own.source]
+        if lacking := [f"{what} names the source '{key}'" for what, key in named if key not in self.sources]:
+            raise ValueError(f"{lacking[0]}, but sources are {', '.join(self.sources) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Claim:
+        best = [own for own in self.results if own.is_best]
+        if len(best) > 1:
+            raise ValueError(f"{len(best)} results are called the best baseline's")
+        if any(own.role != "baseline" for own in best):
+            raise ValueError("only a baseline can be the best baseline")
+        if self.results and not any(own.role == "baseline" for own in self.results) and self.field.families:
+            raise ValueError(
+                f"baselines of {', '.join(self.field.families)} are said to have played, but no result is against a baseline"
+            )
+        if len({call.criterion for call in self.calls}) < len(self.calls):
+            raise ValueError("two calls on one criterion")
+        return self
+
+
+def read_claim(file: Path) -> Claim:
+    """Give the claim that a TOML file holds.
+
+    Raises:
+        StudyError: as for `read_sections`; fields that contradict each other too.
+    """
+    return read_sections(file, Claim, "a claim", "docket/shift.toml")
+
+
+def claims_in(folder: Path) -> Iterator[tuple[Path, Claim]]:
+    """Give the claims of a folder, by name of the file.
+
+    Raises:
+        InputError: it holds none.
+        StudyError: as for `read_claim`.
+    """
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise InputError(f"{folder} holds no claim (no .toml file). Give a claim, or a folder of claims.")
+    for file in files:
+        yield file, read_claim(file)
