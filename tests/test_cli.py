@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -339,3 +340,27 @@ def test_a_finding_that_is_not_fine_makes_doctor_fail(call, monkeypatch):
     code, out, _ = call("doctor")
     assert code == 1
     assert "look" in out
+
+
+def test_a_persons_call_on_a_run_is_kept_and_shown_as_theirs(call, planted, tmp_path):
+    ledger = planted.build(tmp_path)
+    words = ("--call", "downstream=met", "--by", "A. Judge", "--because", "monitors need it")
+    code, found, _ = call("judge", str(ledger.folder), *words)
+    assert code == 0, found
+    assert "A. Judge" in found
+    again = json.loads(call("judge", str(ledger.folder), "--json")[1])["criteria"]["criteria"][0]
+    assert (again["status"], again["call"]["by"]) == ("met", "A. Judge")
+    code, _, message = call("judge", str(ledger.folder), "--call", "beats=met", "--by", "A", "--because", "x")
+    assert code == 2
+    assert "no person's call" in message
+
+
+def test_the_docket_prints_one_line_a_claim(call):
+    docket = Path(__file__).parents[1] / "docket"
+    code, found, _ = call("judge", str(docket))
+    lines = [line for line in found.splitlines() if line.strip()]
+    assert code == 0
+    assert len(lines) == 1 + len(list(docket.glob("*.toml")))
+    assert any("shift_pythia" in line and "NO" in line and "Neel Nanda" in line for line in lines)
+    sheets = json.loads(call("judge", str(docket), "--json")[1])["claims"]
+    assert {own["sheet"]["overall"] for own in sheets} == {"NO", "NOT SHOWN"}

@@ -15,8 +15,8 @@ from rich.markup import escape
 from fairfight import __version__, registry
 from fairfight.cli.bars import Bars
 from fairfight.cli.console import err, out, print_json
-from fairfight.cli.judging import judge, judged, roster_of, standings_of, verdicts_json
-from fairfight.cli.shown import show_plugins, show_quality, show_run, show_shipped, show_trained
+from fairfight.cli.judging import judge, judged, roster_of, sheet_of, standings_of, verdicts_json
+from fairfight.cli.shown import show_plugins, show_quality, show_run, show_sheet, show_shipped, show_trained
 from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -275,11 +275,12 @@ def _run(file: Path, *, as_json: bool, retries_failed: bool, workers: int | None
                 "failed": finished.failed,
                 "truncated": max(roster.run["truncated"].values(), default=0),
                 "seconds": seconds,
-                **verdicts_json(roster, verdicts),
+                **verdicts_json(folder, roster, verdicts),
             }
         )
     else:
         show_run(roster, found, verdicts)
+        show_sheet(sheet_of(folder, roster, verdicts))
         out.print(f"{finished.played} trials played now, {finished.failed} failed, {seconds:.0f} s.")
         out.print(f"Run:    {escape(str(folder))}\nReport: {escape(str(page))}", soft_wrap=True)
     if finished.failed:
@@ -309,7 +310,7 @@ def _write_report(run_folder: Path, roster: Roster, found: list[Standing], verdi
     from fairfight.report.page import render
 
     file = run_folder / "report.html"
-    write_atomically(file, render(roster, found, verdicts).encode())
+    write_atomically(file, render(roster, found, verdicts, sheet_of(run_folder, roster, verdicts)).encode())
     return file
 
 

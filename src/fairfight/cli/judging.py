@@ -10,12 +10,14 @@ import typer
 from fairfight.cli.bars import Bars
 from fairfight.cli.claimed import are_claims, judge_claims
 from fairfight.cli.console import print_json
-from fairfight.cli.shown import show_published, show_run
+from fairfight.cli.shown import show_published, show_run, show_sheet
 from fairfight.errors import InputError
 
 if TYPE_CHECKING:
     from fairfight.report.standings import Standing
     from fairfight.verdict.answer import Verdict
+    from fairfight.verdict.criteria.case import Call
+    from fairfight.verdict.criteria.sheet import Sheet
     from fairfight.verdict.roster import Roster
     from fairfight.verdict.tables.score_table import Side
 
@@ -62,13 +64,15 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Say who wins: the verdict on each question of a run, on published scores, or whether a claim would resolve YES."""
-    if is_run(path):
-        _judge_run(path, as_json=as_json)
-        return
-    if are_claims(path):
+    entered = None
+    if call is not None:
         from fairfight.verdict.calls import call_from
 
-        entered = call_from(call, by=by, because=because, private=private) if call else None
+        entered = call_from(call, by=by, because=because, private=private)
+    if is_run(path):
+        _judge_run(path, call=entered, as_json=as_json)
+        return
+    if are_claims(path):
         judge_claims(path, call=entered, pages=pages, as_json=as_json)
         return
     from fairfight.verdict.tables.judge import Asked, judge_tables
@@ -91,23 +95,49 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file() or (path / "trials").is_dir()
 
 
-def _judge_run(folder: Path, *, as_json: bool) -> None:
+def _judge_run(folder: Path, *, call: Call | None, as_json: bool) -> None:
+    from fairfight.verdict.calls import add_call
+
     roster = roster_of(folder)
     verdicts = judged(roster, is_quiet=as_json)
+    if call is not None:
+        sheet_of(folder, roster, verdicts, call)
+        add_call(folder, call)
     if as_json:
-        print_json({"run": str(folder), **verdicts_json(roster, verdicts)})
+        print_json({"run": str(folder), **verdicts_json(folder, roster, verdicts)})
     else:
         show_run(roster, standings_of(roster), verdicts)
+        show_sheet(sheet_of(folder, roster, verdicts))
 
 
-def verdicts_json(roster: Roster, verdicts: list[Verdict]) -> dict[str, Any]:
-    """Give verdicts and gains as plain values."""
+def verdicts_json(folder: Path, roster: Roster, verdicts: list[Verdict]) -> dict[str, Any]:
+    """Give verdicts, criteria and gains as plain values."""
     from fairfight.verdict.gains import gains
 
+    found = sheet_of(folder, roster, verdicts)
     return {
         "verdicts": [verdict.to_json() for verdict in verdicts],
+        "criteria": found.to_json() if found else None,
         "gains": [own.to_json() for own in gains(roster)],
     }
+
+
+def sheet_of(folder: Path, roster: Roster, verdicts: list[Verdict], call: Call | None = None) -> Sheet | None:
+    """Give the criteria sheet of a run's first question that has a dictionary for a challenger, None where there is none.
+
+    Calls are those entered on the run, with `call` in place of an earlier one on its criterion.
+    """
+    from fairfight.verdict.calls import read_calls
+    from fairfight.verdict.criteria.played import case_of
+    from fairfight.verdict.criteria.sheet import sheet
+
+    asked = next((verdict for verdict in verdicts if verdict.question.challenger == "dictionary"), None)
+    if asked is None:
+        return None
+    entered = read_calls(folder)
+    if call is not None:
+        entered = (*(own for own in entered if own.criterion != call.criterion), call)
+    return sheet(case_of(roster, asked, entered))
 
 
 def _mapped(pairs: list[str]) -> dict[str, str]:

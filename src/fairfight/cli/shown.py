@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fairfight.report.standings import Standing
     from fairfight.trials.train_all import Made
     from fairfight.verdict.answer import Verdict
+    from fairfight.verdict.criteria.sheet import Sheet
     from fairfight.verdict.roster import Roster
     from fairfight.verdict.tables.judge import TableVerdict
     from fairfight.verdict.tables.lint import Flaw
@@ -45,6 +46,14 @@ def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> 
             f"{max(truncated.values())} texts were longer than the window (activations.max_tokens, or the model's own) "
             "and were cut there."
         )
+
+
+def show_sheet(sheet: Sheet | None) -> None:
+    """Show the criteria of a run's main question, where it has one."""
+    from fairfight.report.criteria import sheet_table
+
+    if sheet is not None:
+        out.print(sheet_table(sheet))
 
 
 def show_published(verdicts: Sequence[TableVerdict], flaws: Sequence[Flaw]) -> None:

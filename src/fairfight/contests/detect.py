@@ -70,7 +70,11 @@ class DetectMethod(Protocol):
 
 
 class DetectTask(Protocol):
-    """A task's class: a frozen dataclass whose fields are its settings."""
+    """A task's class: a frozen dataclass whose fields are its settings.
+
+    It may say in `motive: ClassVar[str]` what one would care about without any dictionary; whether a task without one is
+    a downstream task stays a person's call.
+    """
 
     contest: ClassVar[str]
 

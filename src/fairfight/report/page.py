@@ -13,11 +13,13 @@ from plotly.offline import get_plotlyjs
 
 from fairfight.records import Failed, Trial
 from fairfight.report import figures, wording
+from fairfight.report.criteria import sheet_rows
 from fairfight.report.mistakes import Family, families
 from fairfight.report.standings import Curve, Standing, charged_flops, curves
 from fairfight.report.tables import GAIN_CAPTION, gain_rows, score_rows
 from fairfight.verdict.answer import Verdict
 from fairfight.verdict.board import MACRO
+from fairfight.verdict.criteria.sheet import Sheet
 from fairfight.verdict.decide import questions_of
 from fairfight.verdict.gains import gains
 from fairfight.verdict.roster import Roster
@@ -25,7 +27,7 @@ from fairfight.verdict.roster import Roster
 _PLOTLY_SETTINGS = {"responsive": True, "displayModeBar": False, "displaylogo": False}
 
 
-def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict]) -> str:
+def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict], sheet: Sheet | None = None) -> str:
     """Give the report of a run as one HTML text, about 5 MB, of which Plotly's script is nearly all.
 
     Questions of the study that have no verdict among `verdicts` are named as not judged. All text from the ledger is
@@ -38,6 +40,8 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         hash=roster.hash,
         verdicts=verdicts,
         unjudged=_unjudged(roster, verdicts),
+        sheet=sheet,
+        criteria=sheet_rows(sheet) if sheet else None,
         plotly=Markup(get_plotlyjs()),
         scores=score_rows(roster, found),
         gains=gain_rows(gains(roster)),

@@ -69,6 +69,9 @@ class HarmfulIntent:
     """Which prompts ask for help to do harm? Or the same question of your own files."""
 
     contest: ClassVar[str] = "detect"
+    motive: ClassVar[str] = (
+        "monitors of chat models have to see the intent behind a jailbreak that nobody trained them on"
+    )
 
     share: float = 1.0
     """Share of the base pairs of each category and tone that is used."""

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from fairfight import __version__
+from fairfight import __version__, registry
 from fairfight.contests.detect import play
 from fairfight.contests.examples import Collection
 from fairfight.dictionaries.contract import Card
@@ -290,6 +290,7 @@ def _about(
             for side in ("dictionary", "baseline")
         },
         "missing_families": plan.missing_families(field),
+        "task": _task_card(study.task.name),
         "dictionaries": [
             {"name": job.dictionary, "role": study.dictionaries[job.dictionary].role, **card.to_json()}
             for job, card in sorted(cards.items())
@@ -306,6 +307,12 @@ def _about(
         "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy", "scipy")}
         | {"fairfight": __version__, "python": platform.python_version()},
     }
+
+
+def _task_card(name: str) -> dict[str, Any]:
+    """Give what the verdict has to know of a task: its contest, and why anybody would want it done."""
+    task = registry.load("tasks", name)
+    return {"contest": task.contest, "motive": getattr(task, "motive", "")}
 
 
 def _harvest_progress(watcher: Watcher) -> Callable[[int, int], None]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fairfight.study import Question
 from fairfight.verdict.answer import Compared
+from fairfight.verdict.board import auroc_of
 from fairfight.verdict.roster import Roster
 from fairfight.verdict.tpr import LOOSE_FPR, OperatingPoint
 
@@ -16,6 +17,9 @@ SATURATED = 0.99
 FEW_CLUSTERS = 20
 FEW_SEEDS = 3
 """Fewer split seeds, or fewer dictionary seeds, than this say little about how they differ."""
+PEEKING = 0.03
+"""By how much AUROC on sealed texts of the training distribution may exceed that on the training texts themselves, beside
+two standard errors of the former."""
 CONTROLS = ("random", "pca", "neurons")
 """Kinds of dictionary that a fair fight plays as controls."""
 
@@ -29,7 +33,7 @@ def warnings_about(
     excluded: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Give the warnings that belong to a verdict, each a sentence."""
-    found = list(_unfair_field(roster, question))
+    found = [*_peeking(roster), *_unfair_field(roster, question)]
     for name, verdict in auroc.sets.items():
         if verdict.defender_score >= SATURATED:
             found.append(
@@ -52,6 +56,20 @@ def warnings_about(
     if failed:
         found.append(f"{len(failed)} trial(s) failed; they are listed.")
     return tuple(found)
+
+
+def _peeking(roster: Roster) -> Iterator[str]:
+    """Name who is better on the sealed in-distribution texts than on those that it was fitted on: nobody learns that."""
+    sealed = roster.test_sets[0]
+    for name, entry in sorted(roster.entries.items()):
+        own = auroc_of(roster, entry, sealed).mean
+        test = float(own.values.mean())
+        train = float(np.mean([play.outcome.train_auroc for play in entry.plays.values()]))
+        if test - 2 * own.cluster_error > train + PEEKING:
+            yield (
+                f"{name} has AUROC {test:.3f} on the sealed set '{sealed}', but {train:.3f} on the texts that it was fitted on: "
+                "it has seen the answers, or the set is another task. Look at its code before you believe any of its scores."
+            )
 
 
 def _unfair_field(roster: Roster, question: Question) -> Iterator[str]:

@@ -190,6 +190,7 @@ def test_the_three_contenders_come_out_as_the_questions_author_says_and_for_his_
     refusal = docket["refusal_direction"]
     assert refusal.overall == "NO"
     assert {own.criterion for own in refusal.deciding} == {"dictionary", "beats"}
+    assert "competitive with fine-tuning, not better" in refusal.deciding[0].evidence
 
 
 def test_the_kmeans_paper_is_no_evidence_for_its_reasons(docket):

@@ -215,7 +215,7 @@ def dictionary(case: Case) -> Finding:
 def public(case: Case) -> Finding:
     """The key result is public, with what it takes to do it again."""
     own = case.public
-    evidence = f"{', '.join(own.artefacts) or 'nothing'} is public; reproducible: {own.reproducible}{f'; {own.note}' if own.note else ''}."
+    evidence = f"Public: {', '.join(own.artefacts) or 'nothing'}; reproducible: {own.reproducible}{f'; {own.note}' if own.note else ''}."
     if not own.is_public:
         return Finding("public", "not met", evidence, "The key result in public.")
     if own.reproducible in ("no", "unknown"):
