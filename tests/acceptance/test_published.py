@@ -7,10 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fairfight.cli import app
+from fairfight.errors import TableError
 from fairfight.verdict.tables.judge import Asked, judge_tables
 from fairfight.verdict.tables.read import read_clusters, read_tables
 from fairfight.verdict.tables.readers.long import Layout
 
+AXBENCH, REFUSAL = "axbench_llama_all_methods.csv", "refusal_direction_summary.csv"
 SHARED = Path(__file__).parents[3] / "shared/data"
 RESULTS = SHARED / "results/sae_probes_gemma-2-9b"
 CLUSTERS = SHARED / "probing/prompt_overlap_clusters.json"
@@ -74,3 +76,32 @@ def test_the_command_says_all_of_it(tmp_path):
     shown = CliRunner().invoke(app, ["judge", str(RESULTS / "standard_saes.csv"), "--clusters", str(CLUSTERS)])
     assert "0.94140" in shown.output
     assert "loses" in shown.output
+
+
+def test_attack_success_is_what_the_paper_says_of_its_interventions():
+    """Means over five models and two judges of the published runs: substring 0.98 and Llama Guard 2 0.804 under ablation."""
+    (table,) = read_tables(SHARED / "results" / REFUSAL, Layout()).tables
+    own = judge_tables([table], Asked("ablation", "baseline"))[0].main
+    assert (own.units, own.clusters, own.ahead, own.word) == (10, 5, 10, "wins")
+    assert own.challenger_score == pytest.approx((0.98 + 0.804) / 2)
+    assert own.defender_score == pytest.approx(0.145)
+    assert judge_tables([table], Asked("ablation", "actadd"))[0].main.difference == pytest.approx(0.001)
+
+
+def test_axbench_stands_at_one_factor_a_run_and_says_what_the_choice_is_worth():
+    published = read_tables(SHARED / "results" / AXBENCH, Layout())
+    (table,) = published.tables
+    assert (len(table), len(table.tasks), len(table.methods)) == (170, 40, 12)
+    assert "17 of 17 entries" in published.flaws[0].found
+    own = judge_tables([table], Asked("LoRA lora", "PromptSteering prompt"))[0].main
+    assert (own.units, own.unpaired) == (20, 10)
+    assert own.challenger_score == pytest.approx((1.565 + 1.595) / 2)
+    assert own.defender_score == pytest.approx((1.335 + 1.280) / 2)
+    with pytest.raises(TableError, match="no method on the dictionary side"):
+        judge_tables([table])
+
+
+def test_sides_named_by_patterns_reach_every_reader():
+    layout = Layout(patterns={"control": ["sae 1m *"]})
+    table = _table(read_tables(RESULTS, layout), "standard")
+    assert {method.name.split()[1] for method in table.methods if method.side == "control"} == {"1m"}

@@ -129,6 +129,15 @@ def test_the_same_table_gives_the_same_bits_and_plain_json(tables, judged):
     assert one == two
 
 
+def test_a_baseline_that_played_nothing_of_it_is_left_out_and_said(tables, judged):
+    found = [
+        {**row, "task": f"other-{row['task']}"} if row["method"] == "length" else row for row in tables.rows(seeds=1)
+    ]
+    verdict = judged([{key: row[key] for key in row if key != "cluster"} for row in found], Asked(defender="logistic"))
+    assert (verdict.baselines, verdict.hardest.defender) == (1, "logistic")
+    assert any(limit.startswith("1 of 2 baselines played too little") for limit in verdict.limits)
+
+
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(tables, judged):
     with pytest.raises(TableError, match=r"no method 'logistik'.*Did you mean 'logistic'"):
         judged(tables.rows(), Asked(defender="logistik"))

@@ -1,11 +1,13 @@
 """What was found wrong in published tables is found by name."""
 
+import numpy as np
 import pytest
 
 from fairfight.errors import TableError
 from fairfight.verdict.tables.judge import judge_tables
-from fairfight.verdict.tables.lint import in_distribution_scores, lint
+from fairfight.verdict.tables.lint import in_distribution_scores, lint, picked_on_scores
 from fairfight.verdict.tables.pairs import Grid
+from fairfight.verdict.tables.picked import Picked
 from fairfight.verdict.tables.readers.long import Layout, read
 
 
@@ -65,3 +67,48 @@ def test_shifted_scores_that_equal_the_standard_ones_are_not_believed(tables, ta
     assert flaw.is_fatal
     assert "not out of distribution" in flaw.found
     assert list(in_distribution_scores(truly, standard)) == []
+
+
+def _by_layer(tables, best, played):
+    """Give rows under two layers: validation prefers `best` by 0.2; `played` says who plays where."""
+    for row in tables.rows(seeds=1):
+        for layer in played[row["method"]]:
+            better = 0.2 if layer == best else 0.0
+            yield {**row, "condition": f"layer {layer}", "validation": row["validation"] - 0.2 + better}
+
+
+MISMATCH = "baseline at another layer than the one selected"
+
+
+def test_a_baseline_compared_at_another_layer_than_validation_selects_is_named(tables, table):
+    played = {"sae": (12,), "logistic": (12, 20), "length": (12,)}
+    said = _named(table(_by_layer(tables, 20, played)))[MISMATCH]
+    assert "validation selects layer 20 for logistic" in said
+    assert "compared at layer 12 alone" in said
+
+
+def test_a_baseline_compared_at_the_layer_selected_is_fair(tables, table):
+    played = {"sae": (12,), "logistic": (12, 20), "length": (12,)}
+    assert MISMATCH not in _named(table(_by_layer(tables, 12, played)))
+    everywhere = dict.fromkeys(("sae", "logistic", "length"), (12, 20))
+    assert MISMATCH not in _named(table(_by_layer(tables, 20, everywhere)))
+
+
+def test_conditions_that_name_no_layer_say_nothing_of_layers(tables, table):
+    played = {"sae": (12,), "logistic": (12, 20), "length": (12,)}
+    found = [{**row, "condition": row["condition"].replace("layer", "n =")} for row in _by_layer(tables, 20, played)]
+    assert MISMATCH not in _named(table(found))
+
+
+def test_the_best_of_many_settings_is_worth_what_it_adds_over_a_blind_one():
+    """By hand: means 0.5, 0.3, 0.1, so 0.5 - 0.3; the best by task are 0.6 and 0.6, so 0.6 - 0.5."""
+    own = Picked("steering", ("1", "2", "3"), np.array([[0.6, 0.4], [0.0, 0.6], [0.1, 0.1]]))
+    (flaw,) = picked_on_scores([own], "ratings")
+    assert (own.best, own.gain, own.gain_by_task) == (0, pytest.approx(0.2), pytest.approx(0.1))
+    assert "adds +0.200" in flaw.found
+    assert "+0.100 more" in flaw.found
+    assert not flaw.is_fatal
+
+
+def test_a_choice_of_one_or_two_settings_is_not_said():
+    assert list(picked_on_scores([Picked("steering", ("1", "2"), np.eye(2))], "ratings")) == []

@@ -15,7 +15,7 @@ from fairfight.verdict.statistics.crossed import Estimate
 from fairfight.verdict.statistics.several import Adjusted, against_every, holm
 from fairfight.verdict.statistics.words import Word
 from fairfight.verdict.tables.lint import Flaw, lint
-from fairfight.verdict.tables.pairs import Grid, Pair, pair
+from fairfight.verdict.tables.pairs import Grid, Pair, clusters_shared, pair
 from fairfight.verdict.tables.quiver import quiver
 from fairfight.verdict.tables.score_table import ScoreTable
 
@@ -199,18 +199,24 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> TableVerdict:
         quivers=_quivers(case, adjusted.level),
         own=tuple(_own_pairs(case)),
         flaws=case.flaws,
-        limits=tuple(_limits(table)),
+        limits=(*_limits(table), *_unmet(case)),
     )
 
 
 def _hardest(case: _Case) -> tuple[int, list[float]]:
     """Give the baseline that the challenger is least sure to beat, and the chances of wrongly saying so for each."""
-    baselines = [place for place in case.grid.table.on_side("baseline") if place != case.challenger.place]
-    baselines = baselines or [case.defender.place]
+    baselines = _met(case) or [case.defender.place]
     estimates = [_paired(case.grid, case.challenger.place, place).estimate() for place in baselines]
     chances = [words.chances(own, case.asked.margin).wins for own in estimates]
     order = sorted(range(len(baselines)), key=lambda i: (chances[i], -estimates[i].value))
     return baselines[order[-1]], chances
+
+
+def _met(case: _Case) -> list[int]:
+    """Give the baselines that played what the challenger played, often enough for a difference to have an error."""
+    places = [place for place in case.grid.table.on_side("baseline") if place != case.challenger.place]
+    ours = case.grid.scores(case.challenger.place)
+    return [place for place in places if clusters_shared(case.grid, ours, case.grid.scores(place)) > 1]
 
 
 def _difference(case: _Case, own: Pair, names: tuple[str, str], level: float) -> Difference:
@@ -252,9 +258,19 @@ def _quivers(case: _Case, level: float) -> QuiverVerdict | None:
     if table.validation is None or not baselines or not dictionaries or len(baselines) + len(dictionaries) < 3:
         return None
     without, with_dictionaries = quiver(case.grid, baselines), quiver(case.grid, [*baselines, *dictionaries])
+    if clusters_shared(case.grid, with_dictionaries.scores, without.scores) < 2:
+        return None
     names = ("baselines and dictionaries", "baselines")
     added = _difference(case, pair(case.grid, with_dictionaries.scores, without.scores, names), names, level)
     return QuiverVerdict(without.mean, without.order_range, without.full_range, without.tied, added)
+
+
+def _unmet(case: _Case) -> Iterator[str]:
+    others = [place for place in case.grid.table.on_side("baseline") if place != case.challenger.place]
+    if apart := len(others) - len(_met(case)):
+        yield (
+            f"{apart} of {len(others)} baselines played too little of what {case.challenger.name} played: nothing is said about them."
+        )
 
 
 def _limits(table: ScoreTable) -> list[str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from fairfight.verdict.tables.pairs import Grid
+from fairfight.verdict.tables.picked import Picked, many
 from fairfight.verdict.tables.quiver import quiver
 from fairfight.verdict.tables.score_table import ScoreTable
 
 SAME = 0.01
 """Two sets of scores whose means differ by no more than this on every task are one; a real shift costs several times that."""
 LEAST_TASKS = 4
+_LAYER = re.compile(r"layer[ _=]*(\d+)", re.IGNORECASE)
 
 
 class Flaw(NamedTuple):
@@ -27,7 +31,7 @@ class Flaw(NamedTuple):
 
 def lint(grid: Grid) -> list[Flaw]:
     """Give what is wrong with a table by itself."""
-    checks = (duplicates, missing_conditions, missing_seeds, no_validation, ties, one_task)
+    checks = (duplicates, missing_conditions, missing_seeds, no_validation, ties, layer_mismatch, one_task)
     return [flaw for check in checks for flaw in check(grid)]
 
 
@@ -109,6 +113,61 @@ def ties(grid: Grid) -> Iterator[Flaw]:
             f"last does, {low:.5f} to {high:.5f} over all ways to break them.",
             is_fatal=False,
         )
+
+
+def layer_mismatch(grid: Grid) -> Iterator[Flaw]:
+    """Baselines whose layer by validation is none of those that the dictionaries were scored at.
+
+    Read from conditions that name a layer, such as `layer 12`; nothing is said where a condition names none.
+    """
+    table = grid.table
+    layers = [_LAYER.search(condition) for condition in table.conditions]
+    if table.validation is None or len(layers) < 2 or not all(layers):
+        return
+    sides = np.array([method.side for method in table.methods])[table.method]
+    compared = sorted(set(table.condition[sides == "dictionary"].tolist()))
+    for place in table.on_side("baseline") if compared else ():
+        validation = _by_condition(grid, place)
+        there = [own for own in compared if not np.isnan(validation[own])]
+        best = int(np.nanargmax(validation))
+        if there and best not in compared and validation[best] > (most := max(validation[own] for own in there)):
+            yield Flaw(
+                "baseline at another layer than the one selected",
+                f"validation selects {table.conditions[best]} for {table.methods[place].name} ({validation[best]:.4f}), but it is "
+                f"compared at {', '.join(table.conditions[own] for own in there[:6])} alone, where the dictionaries were scored "
+                f"({most:.4f}).",
+                is_fatal=False,
+            )
+
+
+def _by_condition(grid: Grid, method: int) -> Float[np.ndarray, " condition"]:
+    """Give a method's mean validation score a condition, over the tasks played under all that it played at all."""
+    seen = grid.validation(method).mean(axis=1).reshape(len(grid.table.tasks), len(grid.table.conditions))
+    played = ~np.isnan(seen).all(axis=0)
+    whole = ~np.isnan(seen[:, played]).any(axis=1)
+    found = np.full(seen.shape[1], np.nan)
+    if whole.any():
+        found[played] = seen[whole][:, played].mean(axis=0)
+    return found
+
+
+def picked_on_scores(picks: Sequence[Picked], table: str) -> Iterator[Flaw]:
+    """Methods that stand at the best of many settings, picked by the scores that they are judged by."""
+    chosen = many(picks)
+    if not chosen:
+        return
+    most = max(chosen, key=lambda own: own.gain)
+    blind, by_task = (
+        float(np.mean(values)) for values in ([own.gain for own in chosen], [own.gain_by_task for own in chosen])
+    )
+    yield Flaw(
+        "best of many settings picked on the scored set",
+        f"{len(chosen)} of {len(picks)} entries of {table} stand at the best of {min(len(own.settings) for own in chosen)} to "
+        f"{max(len(own.settings) for own in chosen)} settings, picked by the scores themselves: that adds {blind:+.3f} to a setting "
+        f"taken blindly, on average (most for {most.method}, {most.gain:+.3f}). Picking anew for every task would add {by_task:+.3f} "
+        "more, and is not done.",
+        is_fatal=False,
+    )
 
 
 def one_task(grid: Grid) -> Iterator[Flaw]:

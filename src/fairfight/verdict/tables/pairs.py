@@ -169,5 +169,11 @@ def pair(grid: Grid, ours: Units, theirs: Units, names: tuple[str, str]) -> Pair
     return Pair(ours[units], theirs[units], cluster, int((have[0] ^ have[1]).sum()))
 
 
+def clusters_shared(grid: Grid, ours: Units, theirs: Units) -> int:
+    """Give the number of clusters in which both played; a difference has an error from two on."""
+    units = np.flatnonzero(_is_played(ours) & _is_played(theirs))
+    return len(np.unique(grid.table.cluster[grid.task_of(units)]))
+
+
 def _is_played(own: Units) -> Bool[np.ndarray, " unit"]:
     return np.asarray(~np.isnan(own).any(axis=1))

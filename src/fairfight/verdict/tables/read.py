@@ -12,8 +12,8 @@ from typing import Protocol
 from fairfight.errors import TableError
 from fairfight.verdict.tables import readers
 from fairfight.verdict.tables.found import Found
+from fairfight.verdict.tables.layout import Layout
 from fairfight.verdict.tables.readers import long
-from fairfight.verdict.tables.readers.long import Layout
 
 Clusters = Mapping[str, object]
 """For each task the name of its cluster."""
@@ -26,8 +26,8 @@ class Reader(Protocol):
         """Whether the path has this layout."""
         ...
 
-    def read(self, path: Path, cluster_of: Clusters | None) -> Found:
-        """Give its tables."""
+    def read(self, path: Path, layout: Layout, cluster_of: Clusters | None) -> Found:
+        """Give its tables; what the layout says of sides stands above what the reader knows."""
         ...
 
 
@@ -45,7 +45,7 @@ def read_tables(path: Path, layout: Layout, cluster_of: Clusters | None = None) 
         for _, name, _ in pkgutil.iter_modules(readers.__path__):
             reader: Reader = importlib.import_module(f"{readers.__name__}.{name}")  # pyright: ignore[reportAssignmentType]
             if reader is not long and reader.recognises(path):
-                return reader.read(path, cluster_of)
+                return reader.read(path, layout, cluster_of)
     if path.is_file() and path.suffix.lower() == ".csv":
         return Found([long.read(path, layout, cluster_of)], [])
     raise TableError(

@@ -127,8 +127,8 @@ class TableBuilder:
     _has_validation: bool = True
     _has_cost: bool = True
 
-    def add(self, row: Row, line: int) -> None:
-        """Add a play of some line of the file.
+    def add(self, row: Row, line: int | str) -> None:
+        """Add a play of some line of the file, or of a place in it that has a name.
 
         Raises:
             TableError: its score is no number, or outside the metric's range.
@@ -137,16 +137,19 @@ class TableBuilder:
         self.add_numbers(line, (row.task, row.condition, row.seed), method, (row.score, row.validation, row.cost))
 
     def add_numbers(
-        self, line: int, place: tuple[str, str, str], method: Method, numbers: tuple[float, float | None, float | None]
+        self,
+        line: int | str,
+        place: tuple[str, str, str],
+        method: Method,
+        numbers: tuple[float, float | None, float | None],
     ) -> None:
         """Add a play from its parts: task, condition and seed; the method; score, validation and cost."""
         score, validation, cost = numbers
-        if not self._low <= score <= self._high:
-            self._refuse(score, "score", line)
+        self.check(score, line)
         if validation is None:
             self._has_validation, validation = False, 0.0
-        elif not self._low <= validation <= self._high:
-            self._refuse(validation, "validation score", line)
+        else:
+            self.check(validation, line, "validation score")
         if cost is None:
             self._has_cost, cost = False, 0.0
         task, condition, seed = place
@@ -160,15 +163,24 @@ class TableBuilder:
         )
         self._numbers.extend((score, validation, cost))
 
-    def where(self, line: int) -> str:
+    def check(self, value: float, line: int | str, what: str = "score") -> None:
+        """Refuse what is no number, or lies outside the metric's range.
+
+        Raises:
+            TableError: it is or does.
+        """
+        if not self._low <= value <= self._high:
+            self._refuse(value, what, line)
+
+    def where(self, line: int | str) -> str:
         """Give the place of a row, for errors."""
-        return f"{self.file}, line {line}"
+        return f"{self.file}, line {line}" if isinstance(line, int) else f"{self.file}, {line}"
 
     def __post_init__(self) -> None:
         """Widen the metric's range by what rounding may do."""
         self._low, self._high = self.metric.low - _ROUNDING, self.metric.high + _ROUNDING
 
-    def _refuse(self, value: float, what: str, line: int) -> NoReturn:
+    def _refuse(self, value: float, what: str, line: int | str) -> NoReturn:
         if value != value:
             raise TableError(
                 f"{self.where(line)}: the {what} is NaN, which no mean may swallow. Take the row out if the play failed, "

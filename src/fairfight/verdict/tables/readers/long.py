@@ -10,13 +10,12 @@ seed, condition, validation, cost, cluster        where the table has them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
 from fairfight.errors import TableError, nearest
 from fairfight.verdict.tables.csv_columns import cells, header, number
+from fairfight.verdict.tables.layout import Layout
 from fairfight.verdict.tables.score_table import METRICS, Method, ScoreTable, Side, TableBuilder
 
 MEANINGS = ("task", "method", "score", "side", "seed", "condition", "validation", "cost", "cluster")
@@ -31,17 +30,6 @@ ALIASES = {
     "condition": ("setting",),
 }
 """Names under which a column is found without a map."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which column holds what, and which methods are whose."""
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """By meaning; several columns joined by `+`."""
-    patterns: Mapping[Side, Sequence[str]] = field(default_factory=dict)
-    """Methods of a side, by shell patterns; who matches none is a baseline."""
-    metric: str = "auroc"
 
 
 def read(file: Path, layout: Layout, cluster_of: Mapping[str, object] | None = None) -> ScoreTable:
@@ -136,11 +124,8 @@ class _Sides:
         return method
 
     def _side(self, name: str, said: str | None, line: int) -> Side:
-        for side, patterns in self._layout.patterns.items():
-            if any(fnmatchcase(name, pattern) for pattern in patterns):
-                return side
         if said is None or self._layout.patterns:
-            return "baseline"
+            return self._layout.side_of(name)
         for side in get_args(Side):
             if said == side:
                 return side

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fairfight.verdict.tables.csv_columns import cells, number
 from fairfight.verdict.tables.found import Found
+from fairfight.verdict.tables.layout import Layout
 from fairfight.verdict.tables.lint import Flaw, in_distribution_scores
 from fairfight.verdict.tables.score_table import METRICS, Method, Row, ScoreTable, TableBuilder
 
@@ -34,7 +35,7 @@ def recognises(path: Path) -> bool:
     return bool(_regimes(path)) or path.name.startswith("ood") or (path / "ood.csv").is_file()
 
 
-def read(path: Path, cluster_of: Mapping[str, object] | None) -> Found:
+def read(path: Path, layout: Layout, cluster_of: Mapping[str, object] | None) -> Found:
     """Give a table for each regime, and what is wrong with files that belong to none.
 
     Of a single file of a pair both are read, and no other regime.
@@ -43,7 +44,7 @@ def read(path: Path, cluster_of: Mapping[str, object] | None) -> Found:
         TableError: a file lacks a column, or a row holds no score.
     """
     folder = path if path.is_dir() else path.parent
-    tables = [_regime(folder, name, cluster_of) for name in _regimes(path)]
+    tables = [_regime(folder, name, layout, cluster_of) for name in _regimes(path)]
     if (folder / "ood.csv").is_file() and (path.is_dir() or path.name == "ood.csv"):
         tables.append(_paired(folder / "ood.csv", cluster_of))
     return Found(tables, _misnamed(path, folder))
@@ -59,12 +60,12 @@ def _files(folder: Path, regime: str) -> tuple[Path, Path]:
     return folder / f"{regime}_baselines.csv", folder / f"{regime}_saes.csv"
 
 
-def _regime(folder: Path, regime: str, cluster_of: Mapping[str, object] | None) -> ScoreTable:
+def _regime(folder: Path, regime: str, layout: Layout, cluster_of: Mapping[str, object] | None) -> ScoreTable:
     baselines, saes = _files(folder, regime)
     builder = TableBuilder(regime, METRICS["auroc"], baselines.name)
-    _add_baselines(builder, baselines, REGIMES[regime][0])
+    _add_baselines(builder, baselines, REGIMES[regime][0], layout)
     builder.file = saes.name
-    _add_saes(builder, saes, REGIMES[regime][1])
+    _add_saes(builder, saes, REGIMES[regime][1], layout)
     return builder.table(cluster_of, own_pairs=(OWN_PAIR,))
 
 
@@ -74,25 +75,28 @@ def _misnamed(path: Path, folder: Path) -> list[Flaw]:
     )
     if not files or "standard" not in _regimes(folder):
         return []
-    standard, found = _regime(folder, "standard", None), []
+    standard, found = _regime(folder, "standard", Layout(), None), []
     for file in files:
         builder = TableBuilder(file.name, METRICS["auroc"], file.name)
-        _add_saes(builder, file, "")
+        _add_saes(builder, file, "", Layout())
         found += in_distribution_scores(builder.table(), standard)
     return found
 
 
-def _add_baselines(builder: TableBuilder, file: Path, condition: str) -> None:
+def _add_baselines(builder: TableBuilder, file: Path, condition: str, layout: Layout) -> None:
     columns = ("dataset", "method", "test_auc", "val_auc", *([condition] if condition else ()))
     for line, (task, method, *numbers) in cells(file, columns):
-        builder.add(_row(builder, line, Method(method, "baseline"), task, numbers, condition), line)
+        own = Method(method, layout.side_of(method))
+        builder.add(_row(builder, line, own, task, numbers, condition), line)
 
 
-def _add_saes(builder: TableBuilder, file: Path, condition: str) -> None:
+def _add_saes(builder: TableBuilder, file: Path, condition: str, layout: Layout) -> None:
     columns = ("dataset", "sae_id", "k", "test_auc", "val_auc", *([condition] if condition else ()))
     for line, (task, sae, k, *numbers) in cells(file, columns):
         width = next((part.removeprefix("width_") for part in sae.split("/") if part.startswith("width_")), sae)
-        builder.add(_row(builder, line, Method(f"sae {width} k={k}", "dictionary"), task, numbers, condition), line)
+        name = f"sae {width} k={k}"
+        own = Method(name, layout.side_of(name, "dictionary"))
+        builder.add(_row(builder, line, own, task, numbers, condition), line)
 
 
 def _row(builder: TableBuilder, line: int, method: Method, task: str, numbers: list[str], condition: str) -> Row:
