@@ -89,10 +89,9 @@ def test_attack_success_is_what_the_paper_says_of_its_interventions():
 
 
 def test_axbench_stands_at_one_factor_a_run_and_says_what_the_choice_is_worth():
-    published = read_tables(SHARED / "results" / AXBENCH, Layout())
-    (table,) = published.tables
+    (table,) = read_tables(SHARED / "results" / AXBENCH, Layout()).tables
     assert (len(table), len(table.tasks), len(table.methods)) == (170, 40, 12)
-    assert "17 of 17 entries" in published.flaws[0].found
+    assert "17 of 17 entries" in table.flaws[0].found
     own = judge_tables([table], Asked("LoRA lora", "PromptSteering prompt"))[0].main
     assert (own.units, own.unpaired) == (20, 10)
     assert own.challenger_score == pytest.approx((1.565 + 1.595) / 2)

@@ -70,12 +70,13 @@ def test_each_run_stands_at_its_one_best_factor(path):
 
 def test_what_the_choice_of_a_factor_is_worth_is_said(path):
     """By hand: the prompt gains 1 - 1.9/3, the SAE 0.6 - 0.85/3; by task the prompt gains 0.05 more, the SAE nothing."""
-    (flaw,) = read_tables(path, Layout()).flaws
+    (flaw,) = read_tables(path, Layout()).tables[0].flaws
     assert flaw.name == "best of many settings picked on the scored set"
     assert not flaw.is_fatal
     assert "2 of 2 entries" in flaw.found
     assert f"adds {((1 - 1.9 / 3) + (0.6 - 0.85 / 3)) / 2:+.3f} to" in flaw.found
     assert "would add +0.025 more" in flaw.found
+    assert flaw in judge_tables(read_tables(path, Layout()).tables)[0].flaws
 
 
 def test_a_method_is_the_same_at_every_layer(tmp_path):

@@ -93,7 +93,7 @@ def test_layers_are_tables_of_their_own(write):
 def test_baselines_that_differ_from_file_to_file_are_averaged_and_said(write):
     found = read_tables(write(_result(1), _result(2, llm=0.92)), Layout())
     assert found.tables[0].score[0] == pytest.approx(0.91)
-    assert "disagree about 4 scores" in found.flaws[0].found
+    assert "disagree about 4 scores" in found.tables[0].flaws[0].found
 
 
 def test_patterns_stand_above_what_the_file_says(write):

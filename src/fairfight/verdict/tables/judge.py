@@ -14,7 +14,8 @@ from fairfight.verdict.statistics import words
 from fairfight.verdict.statistics.crossed import Estimate
 from fairfight.verdict.statistics.several import Adjusted, against_every, holm
 from fairfight.verdict.statistics.words import Word
-from fairfight.verdict.tables.lint import Flaw, lint
+from fairfight.verdict.tables.flaw import Flaw
+from fairfight.verdict.tables.lint import lint
 from fairfight.verdict.tables.pairs import Grid, Pair, clusters_shared, pair
 from fairfight.verdict.tables.quiver import quiver
 from fairfight.verdict.tables.score_table import ScoreTable

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.pairs import Grid
 from fairfight.verdict.tables.picked import Picked, many
 from fairfight.verdict.tables.quiver import quiver
@@ -20,19 +21,10 @@ LEAST_TASKS = 4
 _LAYER = re.compile(r"layer[ _=]*(\d+)", re.IGNORECASE)
 
 
-class Flaw(NamedTuple):
-    """One thing found, and what it does to a verdict."""
-
-    name: str
-    found: str
-    is_fatal: bool
-    """Whether no verdict can be built on the table."""
-
-
 def lint(grid: Grid) -> list[Flaw]:
-    """Give what is wrong with a table by itself."""
+    """Give what is wrong with a table by itself, its reader's findings first."""
     checks = (duplicates, missing_conditions, missing_seeds, no_validation, ties, layer_mismatch, one_task)
-    return [flaw for check in checks for flaw in check(grid)]
+    return [*grid.table.flaws, *(flaw for check in checks for flaw in check(grid))]
 
 
 def duplicates(grid: Grid) -> Iterator[Flaw]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NoReturn
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fairfight.errors import TableError
+from fairfight.verdict.tables.flaw import Flaw
 
 Side = Literal["dictionary", "baseline", "rival", "control"]
 
@@ -81,6 +82,8 @@ class ScoreTable:
     are_clusters_known: bool
     own_pairs: tuple[tuple[str, str], ...] = ()
     """Methods that the source itself sets against each other, challenger first."""
+    flaws: tuple[Flaw, ...] = ()
+    """What its reader found that the rows no longer show."""
 
     def __len__(self) -> int:
         """Give the number of rows."""
@@ -196,6 +199,7 @@ class TableBuilder:
         cluster_of: Mapping[str, object] | None = None,
         *,
         own_pairs: tuple[tuple[str, str], ...] = (),
+        flaws: Iterable[Flaw] = (),
     ) -> ScoreTable:
         """Give the table; `cluster_of` says which tasks share examples.
 
@@ -223,6 +227,7 @@ class TableBuilder:
             cluster=_clusters(self.name, tuple(self._task), cluster_of),
             are_clusters_known=cluster_of is not None,
             own_pairs=own_pairs,
+            flaws=tuple(flaws),
         )
 
 

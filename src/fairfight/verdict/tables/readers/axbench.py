@@ -72,17 +72,16 @@ def read(path: Path, layout: Layout, cluster_of: Mapping[str, object] | None) ->
     Raises:
         TableError: a file lacks a column or a key, or a rating is none or outside its range.
     """
-    tables, flaws = [], []
+    tables = []
     is_csv = path.suffix.lower() == ".csv"
     ratings = _csv_ratings(path) if is_csv else _jsonl_ratings(_of(path, STEERING), path)
     if ratings:
         picks = {run: _picked(run, by_factor) for run, by_factor in ratings.items()}
         name = path.stem if is_csv else "steering"
         tables.append(_steering(name, path.name, picks, ratings, layout, cluster_of))
-        flaws = list(picked_on_scores(list(picks.values()), name))
     if latent := [] if is_csv else _of(path, LATENT):
         tables.append(_latent(latent, path, layout, cluster_of))
-    return Found(tables, flaws)
+    return Found(tables, [])
 
 
 def _of(path: Path, name: str) -> list[Path]:
@@ -155,7 +154,7 @@ def _steering(
             method = run.contender
             row = Row(f"{run.place}, concept {concept}", method, layout.side_of(method, _side(run.method)), rating)
             builder.add(row, f"{run.method} in {run.name}")
-    return builder.table(cluster_of)
+    return builder.table(cluster_of, flaws=picked_on_scores(list(picks.values()), name))
 
 
 def _latent(there: list[Path], path: Path, layout: Layout, cluster_of: Mapping[str, object] | None) -> ScoreTable:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfight.errors import TableError
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.found import Found
 from fairfight.verdict.tables.json_files import (
     LARGEST_BYTES,
@@ -33,7 +34,6 @@ from fairfight.verdict.tables.json_files import (
     title,
 )
 from fairfight.verdict.tables.layout import Layout
-from fairfight.verdict.tables.lint import Flaw
 from fairfight.verdict.tables.score_table import METRICS, Row, TableBuilder
 
 METRICS_READ = ("accuracy", "mean")

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from fairfight.errors import TableError
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.found import Found
 from fairfight.verdict.tables.json_files import below, files, heads, member, read_json, score, title
 from fairfight.verdict.tables.layout import Layout
-from fairfight.verdict.tables.lint import Flaw
 from fairfight.verdict.tables.score_table import METRICS, Row, TableBuilder
 
 METRICS_READ = ("acc", "exact_match", "acc_norm", "prompt_level_strict_acc", "pass@1", "mc2")

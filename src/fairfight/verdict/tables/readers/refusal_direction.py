@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from fairfight.errors import TableError
 from fairfight.verdict.tables.csv_columns import cells, header, number
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.found import Found
 from fairfight.verdict.tables.json_files import files, read_json, score
 from fairfight.verdict.tables.layout import Layout
-from fairfight.verdict.tables.lint import Flaw
 from fairfight.verdict.tables.score_table import METRICS, Row, TableBuilder
 
 INTERVENTIONS = ("baseline", "ablation", "actadd")

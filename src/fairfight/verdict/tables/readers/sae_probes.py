@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairfight.verdict.tables.csv_columns import cells, number
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.found import Found
 from fairfight.verdict.tables.layout import Layout
-from fairfight.verdict.tables.lint import Flaw, in_distribution_scores
+from fairfight.verdict.tables.lint import in_distribution_scores
 from fairfight.verdict.tables.score_table import METRICS, Method, Row, ScoreTable, TableBuilder
 
 REGIMES = {"standard": ("", ""), "scarcity": ("num_train", "num_train"), "label_noise": ("ratio", "corrupt_frac")}

@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fairfight.errors import TableError
+from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.found import Found
 from fairfight.verdict.tables.json_files import below, files, heads, member, read_json, score
 from fairfight.verdict.tables.layout import Layout
-from fairfight.verdict.tables.lint import Flaw
 from fairfight.verdict.tables.score_table import METRICS, Method, ScoreTable, TableBuilder
 
 PROBING = ("sparse_probing", "sparse_probing_sae_probes")
@@ -90,8 +90,7 @@ def read(path: Path, layout: Layout, cluster_of: Mapping[str, object] | None) ->
             f"nothing to compare them with. Give files of {' or '.join(PROBING)}."
         )
     tables = [_table(place, own, path.name, cluster_of) for place, own in places.items()]
-    flaws = [flaw for place, own in places.items() for flaw in _unsteady(place, own)]
-    return Found(tables, flaws + list(_alone(others)))
+    return Found(tables, list(_alone(others)))
 
 
 def _add(places: dict[_Place, _Probed], found: dict[str, Any], where: str, layout: Layout) -> None:
@@ -148,7 +147,7 @@ def _table(place: _Place, own: _Probed, file: str, cluster_of: Mapping[str, obje
         for value in values:
             builder.check(value, at)
         builder.add_numbers(at, (play.task, "", play.seed), play.method, (float(np.mean(values)), None, None))
-    return builder.table(cluster_of)
+    return builder.table(cluster_of, flaws=_unsteady(place, own))
 
 
 def _name(place: _Place) -> str:
