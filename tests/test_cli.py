@@ -299,11 +299,11 @@ def test_wrong_usage_exits_with_2(call, arguments):
 def test_help_names_every_command(call):
     code, out, _ = call("--help")
     assert code == 0
-    for command in ("demo", "run", "judge", "report", "quality", "list", "doctor"):
+    for command in ("demo", "register", "run", "judge", "report", "quality", "list", "doctor"):
         assert command in out
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "judge", "report", "quality", "list", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "register", "run", "judge", "report", "quality", "list", "doctor"])
 def test_every_command_has_help_and_a_json_form(call, command):
     code, out, err = call(command, "--help")
     assert (code, err) == (0, "")

@@ -2,6 +2,7 @@
 
 A run is a folder:
 
+    started.json          when the first trial began, and the line of the runs folder's log that says so
     run.json              study, hash, versions, cards of the dictionaries
     examples.json         the examples that were scored (`ExampleTable`)
     trials/<key>.json     one file a trial, written whole or not at all
@@ -65,6 +66,15 @@ class Ledger:
         order = {seed: {name: tuple(ids) for name, ids in sets.items()} for seed, sets in raw["order"].items()}
         left_out = {seed: tuple(families) for seed, families in raw["left_out"].items()}
         return ExampleTable(tuple(ExampleRow(**row) for row in raw["rows"]), tuple(raw["test_sets"]), order, left_out)
+
+    def write_start(self, started: str, line: str) -> None:
+        """Keep when the run began (UTC) and the hash of the line in the log of registrations that says so."""
+        write_json(self.folder / "started.json", {"started": started, "line": line})
+
+    def start(self) -> dict[str, str] | None:
+        """Give what `write_start` kept, or None where the run was begun without."""
+        file = self.folder / "started.json"
+        return read_json(file) if file.is_file() else None
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Keep what holds for the whole run: study, hash, versions, dictionary cards, selections."""

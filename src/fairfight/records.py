@@ -29,6 +29,17 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Give the leaves of nested tables as dotted names and JSON values."""
+    if isinstance(value, Mapping) and value:
+        return [
+            leaf for key, inner in value.items() for leaf in flattened(inner, f"{name}.{key}" if name else str(key))
+        ]
+    if isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
+        return [leaf for place, inner in enumerate(value) for leaf in flattened(inner, f"{name}.{place}")]
+    return [(name, json.dumps(value, ensure_ascii=False))]
+
+
 @dataclass(frozen=True)
 class Contender:
     """A method, with the dictionary that it plays on (or none)."""

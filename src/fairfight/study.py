@@ -6,6 +6,7 @@ The hash of a study covers everything that can move a number; `workers` and `run
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -145,9 +146,14 @@ class Study(Section):
     @property
     def hash(self) -> str:
         """Content hash of everything that can move a number, in hex."""
-        content = self.model_dump(mode="json", exclude={"runs_folder": True, "about": True})
-        del content["trials"]["workers"]
-        return content_hash(content)
+        return content_hash(canonical_study(self.model_dump(mode="json")))
+
+
+def canonical_study(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those fields of a study, dumped as plain values, that can move a number: what its hash covers."""
+    kept = {name: value for name, value in fields.items() if name not in ("runs_folder", "about")}
+    trials = {name: value for name, value in fields.get("trials", {}).items() if name != "workers"}
+    return {**kept, "trials": trials}
 
 
 def read_study(file: Path) -> Study:

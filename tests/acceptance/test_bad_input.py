@@ -199,7 +199,12 @@ def test_a_model_without_that_layer_says_how_many_it_has(run):
 def test_names_of_other_tools_are_the_same_study_and_one_that_means_another_place_is_refused(run, played):
     code, message, _ = run(site="blocks.0.hook_normalized_resid_post")
     assert code == 0, message
-    names = {run_folder.name for folder in (Path(), played[1]) for run_folder in (folder / "runs").iterdir()}
+    names = {
+        run_folder.name
+        for folder in (Path(), played[1])
+        for run_folder in (folder / "runs").iterdir()
+        if run_folder.is_dir()
+    }
     assert len(names) == 1
     shutil.rmtree("runs")
     refused(run(site="blocks.0.hook_resid_post"), "hook_resid_post", "blocks.0.hook_normalized_resid_post")
@@ -513,7 +518,7 @@ def test_a_dictionary_of_others_plays_at_an_unknown_cost_and_an_edited_one_is_an
     theirs()
     code, message, _ = run(None, "--json", extra=GIVEN.format(more=", l0 = 384.0"))
     assert code == 0, message
-    (first,) = Path("runs").iterdir()
+    (first,) = (file.parent for file in Path("runs").glob("*/run.json"))
     costs = {trial.spec.contender.dictionary: trial.cost.dictionary_flops for trial in Ledger(first).trials()}
     assert costs["theirs"] is None
     assert costs["random"] > 0
@@ -568,7 +573,7 @@ def test_a_trial_that_fails_is_a_record_with_its_cost_and_an_exit_code(run, fail
     assert code == 1, message
     assert "1 failed" in message
     assert "Traceback" not in message
-    failed = [trial for trial in Ledger(next(Path("runs").iterdir())).trials() if not trial.is_scored]
+    failed = [trial for trial in Ledger(next(Path("runs").glob("*/trials")).parent).trials() if not trial.is_scored]
     assert [trial.outcome.message for trial in failed] == ["planted failure"]
     assert failed[0].cost.labels == 10
     assert failed[0].cost.forward_flops > 0

@@ -57,8 +57,8 @@ def play(folder: Path) -> dict:
 
 
 def ledger_of(folder: Path) -> dict:
-    (run,) = (folder / "runs").iterdir()
-    ledger = Ledger(run)
+    (file,) = (folder / "runs").glob("*/run.json")
+    ledger = Ledger(file.parent)
     trials = {t.spec.key: replace(t, machine=Machine()) for t in ledger.trials()}
     # The two studies differ in where their runs stand, and in nothing else.
     about = {**ledger.run(), "study": {**ledger.run()["study"], "runs_folder": ""}}

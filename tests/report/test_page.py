@@ -307,3 +307,9 @@ def test_a_verdict_from_another_question_is_shown_as_it_is(planted, tmp_path):
     (verdict,) = judge_all(ledger)
     renamed = replace(verdict, question=verdict.question.model_copy(update={"name": "asked later"}))
     assert "asked later" in drawn(ledger, [renamed])
+
+
+def test_every_verdict_stands_beside_its_division(planted, tmp_path):
+    questions = [{"name": name, "replicates": 200} for name in ("first", "second")]
+    page = page_of(planted, tmp_path / "run", seeds=1, clusters=4, questions=questions)
+    assert page.count("Open (exploratory): it was never registered.") == 2

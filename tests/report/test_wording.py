@@ -2,7 +2,8 @@
 
 import pytest
 
-from fairfight.report.wording import necessity, notes
+from fairfight.division import Division
+from fairfight.report.wording import division, necessity, notes
 from fairfight.study import Question
 from fairfight.verdict.decide import judge
 
@@ -59,3 +60,30 @@ def test_notes_hold_ties_gaps_controls_and_warnings(planted, tmp_path):
     assert "Is the dictionary necessary? Yes" in found
     assert all(warning in found for warning in verdict.warnings)
     assert "Reconstruction gap" not in "\n".join(notes(verdict, shows_gaps=False))
+
+
+CLOSED = Division("closed", "was registered before its first trial", (), "2026-07-01", "2026-07-02", 1, 2)
+CHANGES = tuple(f"a.{number} was 1 when registered, is 2" for number in range(8))
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        (
+            CLOSED,
+            "Closed: it was registered before its first trial (2026-07-01). Earlier on the same task and model: 1 run and "
+            "2 registrations of other studies.",
+        ),
+        (
+            Division("open", "was never registered", (), None, None, 0, 0),
+            "Open (exploratory): it was never registered. Earlier on the same task and model: nothing that is known.",
+        ),
+        (
+            Division("open", "was registered otherwise", CHANGES, "2026-07-01", "2026-07-02", 0, 1),
+            f"Open (exploratory): it was registered otherwise (2026-07-01): {'; '.join(CHANGES[:6])}; and 2 more. Earlier "
+            "on the same task and model: 1 registration of another study.",
+        ),
+    ],
+)
+def test_the_division_is_said_with_its_reason_and_the_attempts_before(own, sentence):
+    assert division(own) == sentence

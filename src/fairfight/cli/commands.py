@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,15 @@ from fairfight import __version__, registry
 from fairfight.cli.bars import Bars
 from fairfight.cli.console import err, out, print_json
 from fairfight.cli.judging import judge, judged, roster_of, sheet_of, standings_of, verdicts_json
-from fairfight.cli.shown import show_plugins, show_quality, show_run, show_sheet, show_shipped, show_trained
+from fairfight.cli.shown import (
+    show_plugins,
+    show_quality,
+    show_registered,
+    show_run,
+    show_sheet,
+    show_shipped,
+    show_trained,
+)
 from fairfight.errors import FairfightError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -68,6 +77,23 @@ def run(
 ) -> None:
     """Play a study: harvest, train, tune, score, judge, report. The same command resumes an interrupted run."""
     _run(study, as_json=as_json, retries_failed=retry_failed, workers=workers)
+
+
+@app.command()
+def register(
+    study: Annotated[Path, typer.Argument(help="A study file (TOML).")],
+    as_json: AsJson = False,
+) -> None:
+    """Register a study before it is played: questions, settings, examples and splits, in a log that only grows."""
+    from fairfight.study import read_study
+    from fairfight.trials.register import register as write_down
+
+    found = write_down(read_study(study))
+    if as_json:
+        said = {"log": str(found.file), "is_new": found.is_new, "is_late": found.is_late}
+        print_json({**said, "registration": asdict(found.entry)})
+    else:
+        show_registered(found)
 
 
 app.command()(judge)

@@ -111,11 +111,12 @@ def _judge_run(folder: Path, *, call: Call | None, as_json: bool) -> None:
 
 
 def verdicts_json(folder: Path, roster: Roster, verdicts: list[Verdict]) -> dict[str, Any]:
-    """Give verdicts, criteria and gains as plain values."""
+    """Give division, verdicts, criteria and gains as plain values."""
     from fairfight.verdict.gains import gains
 
     found = sheet_of(folder, roster, verdicts)
     return {
+        "division": roster.division.to_json(),
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "criteria": found.to_json() if found else None,
         "gains": [own.to_json() for own in gains(roster)],

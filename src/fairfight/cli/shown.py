@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fairfight.dictionaries.shipped import Shipped
+    from fairfight.registration import Registered
     from fairfight.report.standings import Standing
     from fairfight.trials.train_all import Made
     from fairfight.verdict.answer import Verdict
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
     """Show who scored what, what variants gained, and the verdicts with their reasons."""
     from fairfight.report.tables import gain_table, score_table, verdict_table
-    from fairfight.report.wording import headline, notes
+    from fairfight.report.wording import division, headline, notes
     from fairfight.verdict.gains import gains
 
     out.print(score_table(roster, found))
@@ -40,6 +41,7 @@ def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> 
         out.print(f"[bold]{escape(verdict.question.name)}[/]: {escape(headline(verdict))}", highlight=False)
         for note in notes(verdict, shows_gaps=place == 0):
             out.print(Padding(f"• {escape(note)}", (0, 0, 0, 2)), highlight=False)
+    out.print(escape(division(roster.division)), highlight=False)
     truncated = roster.run.get("truncated", {})
     if any(truncated.values()):
         out.print(
@@ -54,6 +56,26 @@ def show_sheet(sheet: Sheet | None) -> None:
 
     if sheet is not None:
         out.print(sheet_table(sheet))
+
+
+def show_registered(found: Registered) -> None:
+    """Show where a registration stands, what it fixes, and what is to be kept of it."""
+    own = found.entry
+    said = "Registered" if found.is_new else f"Registered already, since {own.time}; nothing was changed"
+    rows = {
+        "study": f"{own.name}, hash {own.hash}",
+        "questions": f"{len(own.study.get('questions', []))}, hash {own.questions}",
+        "examples and splits": f"hash {own.examples}",
+        "time": own.time,
+        "earlier, same task and model": f"{own.earlier_runs} runs, {own.earlier_registrations} registrations",
+        "line": f"{own.number} of {found.file}, hash {own.sha256}",
+    }
+    out.print(f"{said}.", highlight=False)
+    for name, value in rows.items():
+        out.print(f"  {name}: {escape(value)}", highlight=False, soft_wrap=True)
+    if found.is_late:
+        out.print("A run of this study had begun before; it stays open.")
+    out.print("Publish the hash of the line: whoever has it can tell whether the log was written anew.")
 
 
 def show_published(verdicts: Sequence[TableVerdict], flaws: Sequence[Flaw]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fairfight.records import Failed, Trial
+from fairfight.records import Failed, Trial, flattened
 from fairfight.report import figures, wording
 from fairfight.report.criteria import sheet_rows
 from fairfight.report.mistakes import Family, families
@@ -38,6 +37,7 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
     return template.render(
         study=roster.run.get("study", {}),
         hash=roster.hash,
+        division=roster.division,
         verdicts=verdicts,
         unjudged=_unjudged(roster, verdicts),
         sheet=sheet,
@@ -199,14 +199,3 @@ def _one_line(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_one_line, value))
     return str(value)
-
-
-def flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """Give the leaves of nested tables as dotted names and JSON values."""
-    if isinstance(value, Mapping) and value:
-        return [
-            leaf for key, inner in value.items() for leaf in flattened(inner, f"{name}.{key}" if name else str(key))
-        ]
-    if isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
-        return [leaf for place, inner in enumerate(value) for leaf in flattened(inner, f"{name}.{place}")]
-    return [(name, json.dumps(value, ensure_ascii=False))]

@@ -14,8 +14,9 @@ from plotly.offline import get_plotlyjs
 from rich.table import Table
 from rich.text import Text
 
+from fairfight.records import flattened
 from fairfight.report.figures import DASHES, LINE_COLOURS, dressed
-from fairfight.report.page import embedded, flattened, templates
+from fairfight.report.page import embedded, templates
 from fairfight.report.tables import Rows
 from fairfight.report.wording import number, percent, settings_of
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fairfight.division import Division
 from fairfight.records import Trial
 from fairfight.study import Question
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
@@ -18,6 +19,7 @@ SIDES = ("dictionary", "baseline", "rival", "control")
 SIDE_MARKS = {"dictionary": "●", "baseline": "■", "rival": "◆", "control": "✕"}
 """The shape of each side, so that no figure leans on colour alone."""
 
+_SHOWN_CHANGES = 6
 METRICS = {"auroc": "AUROC", "tpr": "TPR"}
 SETS_UNADJUSTED = "Words of single test sets are not adjusted for the number of sets."
 
@@ -85,6 +87,25 @@ def headline(verdict: Verdict) -> str:
         f"{where}, {says[own.word]}: {metric} {number(own.challenger_score)} against {number(own.defender_score)}, "
         f"difference {difference(own)}."
     )
+
+
+def division(own: Division) -> str:
+    """Give whether the study was fixed before its trials, and how many attempts there were before, as sentences."""
+    tried = [
+        *_counted(own.earlier_runs, "run"),
+        *_counted(own.earlier_registrations, "registration of another study", "registrations of other studies"),
+    ]
+    attempts = f"Earlier on the same task and model: {' and '.join(tried) or 'nothing that is known'}."
+    when = f" ({own.registered})" if own.registered else ""
+    if own.word == "closed":
+        return f"Closed: it {own.reason}{when}. {attempts}"
+    shown, more = "; ".join(own.changes[:_SHOWN_CHANGES]), len(own.changes) - _SHOWN_CHANGES
+    changes = f": {shown}{f'; and {more} more' if more > 0 else ''}" if own.changes else ""
+    return f"Open (exploratory): it {own.reason}{when}{changes}. {attempts}"
+
+
+def _counted(count: int, one: str, many: str = "") -> list[str]:
+    return [f"{count} {one if count == 1 else many or one + 's'}"] if count else []
 
 
 def tied(name: str, ties: tuple[str, ...]) -> str:

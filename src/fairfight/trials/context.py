@@ -36,6 +36,12 @@ class Job(NamedTuple):
     """Of the dictionary; of the split, where the dictionary is trained on the labels of its training examples."""
 
 
+def split_of(study: Study, collection: Collection, seed: int) -> Split:
+    """Give the division of the study's examples for one seed."""
+    shares = study.trials
+    return split(collection, seed, validation_share=shares.validation_share, left_out_families=shares.left_out_families)
+
+
 @dataclass(frozen=True)
 class Setup:
     """A study ready to be played: what was loaded and harvested, as plain data that a new process can open."""
@@ -105,13 +111,7 @@ class Context:
     def split(self, seed: int) -> Split:
         """Give the division of one seed."""
         if seed not in self._splits:
-            trials = self.study.trials
-            self._splits[seed] = split(
-                self.setup.collection,
-                seed,
-                validation_share=trials.validation_share,
-                left_out_families=trials.left_out_families,
-            )
+            self._splits[seed] = split_of(self.study, self.setup.collection, seed)
         return self._splits[seed]
 
     def needs(self, job: Job) -> Needs:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from fairfight import __version__, registry
 from fairfight.contests.detect import play
 from fairfight.contests.examples import Collection
+from fairfight.contests.split import Split
 from fairfight.dictionaries.contract import Card
 from fairfight.dictionaries.fit import require_room
 from fairfight.dictionaries.from_files import FromFiles
@@ -25,6 +26,7 @@ from fairfight.meter import Clock, Meter, release_memory
 from fairfight.models.load import Model, load
 from fairfight.models.sites import canonical, locate
 from fairfight.records import Contender, ExampleRow, ExampleTable, Failed, Scored, Trial, TrialSpec
+from fairfight.registration import Log, entry_of, examples_hash, utc_now
 from fairfight.seeds import stream
 from fairfight.study import Study
 from fairfight.trials import plan
@@ -66,7 +68,7 @@ def run(study: Study, watcher: Watcher, *, retries_failed: bool = False) -> Fini
         DiskFullError: the disk is full; what was finished is whole and the same command goes on from there.
     """
     asked_sites = study.activations.sites
-    study = _with_canonical_sites(study)
+    study = with_canonical_sites(study)
     field = plan.contenders(study)
     configurations = plan.configurations(study, field)
     for name in study.dictionaries:
@@ -97,7 +99,7 @@ def _try_dictionaries(study: Study, sites: Mapping[str, tuple[str, ...]], model:
             recipe.opened(job.site, job.seed, locate(model, job.site).width)
 
 
-def _with_canonical_sites(study: Study) -> Study:
+def with_canonical_sites(study: Study) -> Study:
     """Give the study with each site once, under fairfight's own name: a name of another tool is the same study."""
 
     def under_own_names(sites: Iterable[str]) -> tuple[str, ...]:
@@ -116,6 +118,15 @@ def run_folder(study: Study) -> Path:
     return Path(study.runs_folder) / f"{study.name}-{study.hash[:8]}"
 
 
+def _begin(study: Study, ledger: Ledger, examples: ExampleTable) -> None:
+    """Log that a run begins, once: the order of the log's lines shows whether its study was registered before."""
+    # Trials without a start are of an older version: when they were played cannot be said any more.
+    if ledger.start() is None and not ledger.keys():
+        entry = entry_of("begun", study.model_dump(mode="json"), examples_hash(examples), utc_now())
+        logged = Log.beside(ledger.folder).append(entry).entry
+        ledger.write_start(logged.time, logged.sha256)
+
+
 def _play_all(
     setup: Setup,
     field: list[Contender],
@@ -127,7 +138,8 @@ def _play_all(
     retries_failed: bool,
 ) -> Finished:
     study, context = setup.study, Context(setup)
-    examples = example_table(context, setup.collection)
+    examples = example_table(study, setup.collection, context.split)
+    _begin(study, ledger, examples)
     stage = _Stage(ledger, engine, watcher, retries_failed)
 
     tried_sites = _sites_tried(field, configurations)
@@ -245,12 +257,12 @@ def trial_of(spec: TrialSpec, context: Context) -> Trial:
         return Trial(spec, failed, meter.cost(), clock.machine())
 
 
-def example_table(context: Context, collection: Collection) -> ExampleTable:
+def example_table(study: Study, collection: Collection, split: Callable[[int], Split]) -> ExampleTable:
     """Give the examples as the verdict and the report read them."""
     rows = tuple(ExampleRow(e.id, e.text, e.label, e.cluster, e.set, dict(e.tags)) for e in collection.examples)
     order, left_out = {}, {}
-    for seed in range(context.study.trials.seeds + 1):
-        parts = context.split(seed)
+    for seed in range(study.trials.seeds + 1):
+        parts = split(seed)
         sets = {"validation": parts.validation, "calibration": parts.calibration, **parts.tests}
         order[str(seed)] = {name: tuple(e.id for e in part) for name, part in sets.items()}
         left_out[str(seed)] = parts.left_out

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from fairfight.division import Division, division_from
 from fairfight.errors import DamagedFileError, InputError
 from fairfight.ledger import Ledger
 from fairfight.records import Contender, ExampleTable, Failed, Scored, Trial
@@ -76,6 +77,8 @@ class Roster:
     """Every trial of the study, of all purposes; scores are emptied to save memory."""
     indices: Mapping[tuple[int, str], SetIndex]
     """By seed and set; sets of equal examples share one object."""
+    division: Division
+    """Whether the study was registered before its first trial."""
 
     @property
     def hash(self) -> str:
@@ -132,7 +135,8 @@ def read_roster(ledger: Ledger) -> Roster:
 
     Raises:
         InputError: the folder is no run, or holds no trial of its study.
-        DamagedFileError: a record is damaged, or has another number of scores than its set has examples.
+        DamagedFileError: a record or the log of registrations beside the run is damaged, or a record has another
+            number of scores than its set has examples.
     """
     run, table = ledger.run(), ledger.examples()
     if "trials" not in run:
@@ -154,7 +158,8 @@ def read_roster(ledger: Ledger) -> Roster:
         raise InputError(f"{ledger.folder} holds no trial of its study. Run `fairfight run` on the study file first.")
     seeds = _scored_seeds(run, trials)
     entries, incomplete = _complete(trials, plays, seeds)
-    return Roster(run, table, clusters, seeds, entries, incomplete, tuple(trials), indices)
+    division = division_from(ledger, run, table, {trial.spec.study for trial in trials})
+    return Roster(run, table, clusters, seeds, entries, incomplete, tuple(trials), indices, division)
 
 
 def _index(table: ExampleTable) -> tuple[tuple[str, ...], dict[tuple[int, str], SetIndex]]:
