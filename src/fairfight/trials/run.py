@@ -139,11 +139,11 @@ def _play_all(
 ) -> Finished:
     study, context = setup.study, Context(setup)
     examples = example_table(study, setup.collection, context.split)
-    _begin(study, ledger, examples)
     stage = _Stage(ledger, engine, watcher, retries_failed)
 
     tried_sites = _sites_tried(field, configurations)
     cards = stage.prepare("dictionaries to tune on", context, jobs(study, range(1), tried_sites))
+    _begin(study, ledger, examples)
     ledger.write_examples(examples)
     tuned = stage.play("tuning", plan.tune_specs(study, setup.inputs, configurations, field))
     selected = select(tuned)
