@@ -1,8 +1,8 @@
 """The meter: what a trial spends, counted the same way for every contender.
 
 Counts that the machine cannot change (FLOPs, tokens, labels, fits) go into `Cost`; seconds and memory into
-`Machine`. torch's operations are counted by `FlopCounterMode`; NumPy, SciPy and scikit-learn are invisible to it, so
-a method that uses them charges a formula through `charge_fit`. Multiplications and additions count one each
+`Machine`. torch's operations are counted by `FlopCounterMode` with the formulas that it lacks (`flops`); NumPy, SciPy and
+scikit-learn are invisible to it, so a method that uses them charges a formula through `charge_fit`. Multiplications and additions count one each
 (a product of [a, b] by [b, c] is 2abc).
 """
 
@@ -64,9 +64,9 @@ class Meter:
     @contextmanager
     def counting_torch(self, *, fits: int = 1) -> Iterator[None]:
         """Charge as fitting what torch computes inside the block, backward passes included."""
-        from torch.utils.flop_counter import FlopCounterMode
+        from fairfight.flops import counter as counting
 
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             yield
         self.charge_fit(counter.get_total_flops(), fits=fits)
 
