@@ -48,3 +48,24 @@ def test_the_hash_ignores_how_fast_it_is_played_and_nothing_else():
 def test_two_questions_may_not_share_a_name():
     with pytest.raises(StudyError, match="two questions carry one name"):
         study_from({**SMALLEST, "questions": [{"name": "q"}, {"name": "q"}]})
+
+
+def test_a_study_without_a_budget_keeps_the_hash_it_had_before_there_were_budgets():
+    before = "00a1cdb6101c15b3718af3a518cc493783635f8838f788d23a275f046de2f4c2"
+    assert study_from(SMALLEST).hash == study_from({**SMALLEST, "budget": None}).hash == before
+    shares = [study_from({**SMALLEST, "budget": {"flops": 1e14, "dictionary_share": share}}).hash for share in (0.1, 1)]
+    assert len({before, *shares}) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"flops": 0}, r"\[budget\] 'flops'.*found 0"),
+        ({"dictionary_share": 0.1}, r"\[budget\] lacks the key 'flops'"),
+        ({"flops": 1e14, "dictionary_share": 2}, r"\[budget\] 'dictionary_share'.*found 2"),
+        ({"flops": 1e14, "share": 0.1}, r"\[budget\] has no key 'share'; known keys: dictionary_share, flops"),
+    ],
+)
+def test_an_impossible_budget_is_refused(budget, message):
+    with pytest.raises(StudyError, match=message):
+        study_from({**SMALLEST, "budget": budget})

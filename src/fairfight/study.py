@@ -100,6 +100,15 @@ class Question(Section):
     replicates: int = Field(default=2000, ge=200)
 
 
+class BudgetSection(Section):
+    """How much a contender may spend; who spends more is not chosen for its side."""
+
+    flops: float = Field(gt=0, allow_inf_nan=False)
+    """For a trial, the tuning before it, and the charged share of its dictionary's training."""
+    dictionary_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of a dictionary's training that is charged; training on the task's own texts is charged in full."""
+
+
 class Study(Section):
     """The whole file."""
 
@@ -114,6 +123,8 @@ class Study(Section):
     `configurations` to give it fewer because its fits are dear (they go to its side's other methods)."""
     trials: TrialsSection = TrialsSection()
     questions: tuple[Question, ...] = ()
+    budget: BudgetSection | None = None
+    """None: cost is shown and bars nobody."""
     runs_folder: str = "runs"
 
     @model_validator(mode="after")
@@ -150,8 +161,13 @@ class Study(Section):
 
 
 def canonical_study(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those fields of a study, dumped as plain values, that can move a number: what its hash covers."""
+    """Give those fields of a study, dumped as plain values, that can move a number: what its hash covers.
+
+    A study without a budget is as it was before there were budgets: what ran then keeps its hash.
+    """
     kept = {name: value for name, value in fields.items() if name not in ("runs_folder", "about")}
+    if kept.get("budget") is None:
+        kept.pop("budget", None)
     trials = {name: value for name, value in fields.get("trials", {}).items() if name != "workers"}
     return {**kept, "trials": trials}
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from fairfight.report.figures import cost_scatter
 from fairfight.report.page import render
 from fairfight.report.standings import standings
 from fairfight.verdict.decide import judge_all
@@ -313,3 +314,36 @@ def test_every_verdict_stands_beside_its_division(planted, tmp_path):
     questions = [{"name": name, "replicates": 200} for name in ("first", "second")]
     page = page_of(planted, tmp_path / "run", seeds=1, clusters=4, questions=questions)
     assert page.count("Open (exploratory): it was never registered.") == 2
+
+
+def test_costs_stand_in_a_table_and_a_budget_beside_its_verdict(planted, tmp_path):
+    ledger = planted.build(tmp_path, planted.World())
+    run = ledger.run()
+    run["study"]["budget"] = {"flops": 1.05e11, "dictionary_share": 0.1}
+    ledger.write_run(run)
+    page = drawn(ledger)
+    assert "Within 1.1e+11 FLOPs" in page or "Within 1.0e+11 FLOPs" in page
+    assert "Left out of selection by the study" in page
+    tables = Read(page).tables
+    (shares,) = [table for table in tables if table[0][0] == "training charged"]
+    assert [row[0] for row in shares[1:]] == ["0 %", "10 %", "100 %"]
+    assert shares[3][1:4] == ["nobody", "logistic_probe", "none"]
+    (costs,) = [table for table in tables if table[0][:2] == ["method", "trial"]]
+    assert len(costs) == 1 + len(read_roster(ledger).entries)
+
+
+def test_the_cost_figure_says_who_is_on_the_front_and_who_is_behind_whom(planted, tmp_path):
+    found = standings(read_roster(planted.build(tmp_path, planted.World())))
+    figure = cost_scatter(found, [])
+    line = figure.data[0]
+    assert line.name == "front"
+    assert list(line.y) == [
+        own.sets["macro"].score for own in (found_by(found, "mean_difference"), found_by(found, "logistic_probe"))
+    ]
+    texts = [text for trace in figure.data for text in trace.hovertext or ()]
+    assert sum(text.endswith("on the front") for text in texts) == 2
+    assert any("behind logistic_probe and 1 more" in text for text in texts)
+
+
+def found_by(found, name):
+    return next(own for own in found if own.name == name)

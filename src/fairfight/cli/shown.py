@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 
 def show_run(roster: Roster, found: list[Standing], verdicts: list[Verdict]) -> None:
     """Show who scored what, what variants gained, and the verdicts with their reasons."""
-    from fairfight.report.tables import gain_table, score_table, verdict_table
+    from fairfight.report.tables import budget_tables, cost_table, gain_table, score_table, verdict_table
     from fairfight.report.wording import division, headline, notes
+    from fairfight.verdict.cost import spent
     from fairfight.verdict.gains import gains
 
     out.print(score_table(roster, found))
+    out.print(cost_table(found, spent(roster)))
     if gained := gains(roster):
         out.print(gain_table(gained))
     if verdicts:
         out.print(verdict_table(verdicts))
+        for table in budget_tables(verdicts):
+            out.print(table)
     else:
         out.print("The study asks no question, so there is no verdict. Add one under \\[\\[questions]].")
     for place, verdict in enumerate(verdicts):

@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fairfight.report.standings import Curve, Standing
-from fairfight.report.wording import SIDES, bracketed, flops, number
+from fairfight.report.standings import Curve, Standing, front_of
+from fairfight.report.wording import SIDES, bracketed, flops, number, place
 from fairfight.verdict.board import MACRO
 
 COLOURS = {"dictionary": "#b8420f", "baseline": "#1a5fa8", "rival": "#0a7d5a", "control": "#6f6f6f"}
@@ -76,36 +76,34 @@ def shift_scatter(found: Sequence[Standing], test_sets: Sequence[str], marked: S
 def cost_scatter(found: Sequence[Standing], marked: Sequence[str]) -> go.Figure:
     """Give macro AUROC against the cost of a trial in FLOPs (log axis), with the front that nobody beats at less cost.
 
-    `marked` contenders carry a ring. Those whose cost is unknown have no place on it.
+    `marked` contenders carry a ring, those on the front stand on its line and are filled dots in its colour; hovering over
+    another says who dominates it. Those whose cost is unknown have no place here.
     """
     found = [own for own in found if own.flops]
     figure = go.Figure()
-    front = pareto_front(found)
+    placed = {own.name: own for own in front_of(found)}
+    front = [own for own in sorted(found, key=lambda own: own.flops or 0.0) if placed[own.name].is_on_front]
     figure.add_scatter(
         x=[own.flops for own in front],
         y=[own.sets[MACRO].score for own in front],
-        mode="lines",
+        mode="lines+markers",
+        name="front",
         line={"color": _INK, "width": 1.2, "shape": "hv"},
+        marker={"symbol": "circle", "size": 14, "color": _INK, "opacity": 0.25},
         hoverinfo="skip",
     )
     for side in SIDES:
         own = [standing for standing in found if standing.contender.side == side]
         x, y = [standing.flops or 0.0 for standing in own], [standing.sets[MACRO].score for standing in own]
-        hover = [f"{escape(s.name)}<br>{number(b)} at {flops(a)} FLOPs" for s, a, b in zip(own, x, y, strict=True)]
+        hover = [
+            f"{escape(s.name)}<br>{number(b)} at {flops(a)} FLOPs<br>{escape(place(placed[s.name]))}"
+            for s, a, b in zip(own, x, y, strict=True)
+        ]
         figure.add_scatter(x=x, y=y, **_points(side, hover))
         _ring(figure, [s.name for s in own], x, y, marked)
     figure.update_xaxes(type="log", title_text="FLOPs of a trial", exponentformat="power", tickfont={"size": 11})
     figure.update_yaxes(title_text="AUROC, mean over test sets")
     return dressed(figure, height=460)
-
-
-def pareto_front(found: Sequence[Standing]) -> list[Standing]:
-    """Give the contenders that no cheaper (or equally dear) one equals, cheapest first."""
-    front: list[Standing] = []
-    for own in sorted(found, key=lambda standing: (standing.flops or 0.0, -standing.sets[MACRO].score)):
-        if not front or own.sets[MACRO].score > front[-1].sets[MACRO].score:
-            front.append(own)
-    return front
 
 
 def curve_panel(curve: Curve, *, bottom: float) -> go.Figure:

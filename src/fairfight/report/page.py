@@ -14,10 +14,19 @@ from fairfight.records import Failed, Trial, flattened
 from fairfight.report import figures, wording
 from fairfight.report.criteria import sheet_rows
 from fairfight.report.mistakes import Family, families
-from fairfight.report.standings import Curve, Standing, charged_flops, curves
-from fairfight.report.tables import GAIN_CAPTION, gain_rows, score_rows
+from fairfight.report.standings import Curve, Standing, curves
+from fairfight.report.tables import (
+    BUDGET_CAPTION,
+    COST_CAPTION,
+    GAIN_CAPTION,
+    budget_rows,
+    cost_rows,
+    gain_rows,
+    score_rows,
+)
 from fairfight.verdict.answer import Verdict
 from fairfight.verdict.board import MACRO
+from fairfight.verdict.cost import charged_trial, spent
 from fairfight.verdict.criteria.sheet import Sheet
 from fairfight.verdict.decide import questions_of
 from fairfight.verdict.gains import gains
@@ -46,12 +55,14 @@ def render(roster: Roster, found: Sequence[Standing], verdicts: Sequence[Verdict
         scores=score_rows(roster, found),
         gains=gain_rows(gains(roster)),
         gain_caption=GAIN_CAPTION,
+        costs=cost_rows(found, spent(roster)),
+        cost_caption=COST_CAPTION,
         drawings=_drawings(roster, found, marked),
         uncosted=[own.name for own in found if own.flops is None],
         marked=[f"{name} ({wording.SIDE_MARKS[roster.contenders[name].side]})" for name in marked],
         curves=_curve_divs(curves(roster)),
         mistakes=_mistakes(roster, verdicts),
-        trials=[_trial_cells(trial) for trial in _in_order(roster.trials)],
+        trials=[_trial_cells(roster, trial) for trial in _in_order(roster.trials)],
         failed=len(roster.failed),
         cards=[_card_cells(card, roster.run["study"]) for card in roster.run.get("dictionaries", ())],
         facts=_facts(roster),
@@ -74,7 +85,12 @@ def templates() -> Environment:
         "percent": wording.percent,
         "flops": wording.flops,
     }
-    made.globals |= {"wording": wording, "colours": figures.COLOURS}
+    made.globals |= {
+        "wording": wording,
+        "colours": figures.COLOURS,
+        "budget_rows": budget_rows,
+        "budget_caption": BUDGET_CAPTION,
+    }
     return made
 
 
@@ -138,14 +154,14 @@ def _in_order(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=place)
 
 
-def _trial_cells(trial: Trial) -> dict[str, str]:
+def _trial_cells(roster: Roster, trial: Trial) -> dict[str, str]:
     spec, outcome = trial.spec, trial.outcome
     cells = {
         "method": spec.contender.name,
         "purpose": spec.purpose,
         "seed": wording.seed_of(trial),
         "settings": wording.settings_of(spec.settings),
-        "flops": wording.flops(charged_flops(trial.cost)),
+        "flops": wording.flops(charged_trial(roster, trial)),
         "seconds": f"{trial.machine.seconds:.1f}",
         "key": spec.key,
     }

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fairfight.records import Contender, Cost, Scored, Trial
+from fairfight.records import Contender, Scored, Trial
 from fairfight.report.wording import SIDES
 from fairfight.verdict.board import MACRO, Board, Interval, interval
+from fairfight.verdict.cost import Placed, Point, charged_trial, pareto
 from fairfight.verdict.roster import Entry, Roster
-
-DICTIONARY_SHARE = 0.1
-"""Share of a dictionary's training that is charged to a method that uses it."""
 
 Range = tuple[float, float]
 
@@ -30,8 +28,8 @@ class Standing:
     train: float
     validation: float
     flops: float | None
-    """Mean cost of a trial: model passes, encoding, fitting, and the charged share of the dictionary's training; None
-    where nobody says what that training took."""
+    """Mean cost of a trial: model passes, encoding, fitting, a tenth of the dictionary's training and all of what was
+    trained on the task; None where nobody says what that training took."""
     trials: int
 
     @property
@@ -42,13 +40,6 @@ class Standing:
     def shifted(self, test_sets: tuple[str, ...]) -> float:
         """Give the mean AUROC over the test sets after the first, which is the in-distribution one."""
         return float(np.mean([self.sets[name].score for name in test_sets[1:]]))
-
-
-def charged_flops(cost: Cost) -> float | None:
-    """Give what a trial is charged: everything it did, and a tenth of its dictionary's training, if that is known."""
-    if cost.dictionary_flops is None:
-        return None
-    return cost.forward_flops + cost.encode_flops + cost.fit_flops + DICTIONARY_SHARE * cost.dictionary_flops
 
 
 def standings(roster: Roster, *, level: float = 0.95) -> list[Standing]:
@@ -62,9 +53,14 @@ def standings(roster: Roster, *, level: float = 0.95) -> list[Standing]:
     return sorted(complete, key=lambda own: (SIDES.index(own.contender.side), -own.sets[MACRO].score, own.name))
 
 
+def front_of(found: Sequence[Standing]) -> list[Placed]:
+    """Give where each contender lies to the front of AUROC, mean over test sets, against the cost of a trial."""
+    return pareto([Point(own.name, own.flops, own.sets[MACRO]) for own in found if own.flops is not None])
+
+
 def _standing(board: Board, entry: Entry, level: float) -> Standing:
     outcomes = [play.outcome for play in entry.plays.values()]
-    charged = [charged_flops(play.trial.cost) for play in entry.plays.values()]
+    charged = [charged_trial(board.roster, play.trial) for play in entry.plays.values()]
     known = [flops for flops in charged if flops is not None]
     return Standing(
         contender=entry.contender,

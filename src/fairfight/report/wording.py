@@ -11,6 +11,7 @@ from fairfight.records import Trial
 from fairfight.study import Question
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
 from fairfight.verdict.board import Interval
+from fairfight.verdict.cost import Placed
 from fairfight.verdict.tpr import OperatingPoint
 
 SIDES = ("dictionary", "baseline", "rival", "control")
@@ -156,7 +157,32 @@ def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
         found.append(f"Reconstruction gap (AUROC, mean over test sets): {' '.join(map(gap, verdict.gaps))}")
     if needed := necessity(verdict):
         found.append(f"Is the dictionary necessary? {needed}")
-    return [note for note in [*found, *verdict.warnings] if note]
+    return [note for note in [*found, costs(verdict), *verdict.warnings] if note]
+
+
+def costs(verdict: Verdict) -> str:
+    """Give what the two contenders are charged, and when the challenger pays, as a sentence or two."""
+    own = verdict.costs
+    ours, theirs = flops(own.challenger_flops), flops(own.defender_flops)
+    paid = (
+        f"Cost with {percent(own.share)} of the dictionary's training: {verdict.challenger} {ours} FLOPs, "
+        f"{verdict.defender} {theirs}."
+    )
+    uses, reason = own.break_even.uses, own.break_even.reason
+    if uses is None:
+        return f"{paid} With all of it, no number of uses makes {verdict.challenger} the cheaper: {reason}."
+    if uses == 0:
+        return f"{paid} With all of it, {verdict.challenger} is no dearer from the first use on: {reason}."
+    return f"{paid} With all of it, {verdict.challenger} is no dearer from {uses:,.0f} uses on: {reason}."
+
+
+def place(own: Placed) -> str:
+    """Give where a contender lies to the front of score against cost."""
+    if own.is_on_front:
+        return "on the front"
+    more = f" and {len(own.dominated_by) - 1} more" if len(own.dominated_by) > 1 else ""
+    near = ", interval overlaps" if own.overlaps_front else ""
+    return f"behind {own.dominated_by[0]}{more}{near}"
 
 
 def gap(own: Compared) -> str:

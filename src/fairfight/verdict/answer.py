@@ -8,6 +8,8 @@ from typing import Any
 
 from fairfight.study import Question
 from fairfight.verdict.board import Metric
+from fairfight.verdict.budget import Budgeted
+from fairfight.verdict.cost import BreakEven
 from fairfight.verdict.statistics.power import Needed
 from fairfight.verdict.statistics.words import Word
 from fairfight.verdict.tpr import OperatingPoint
@@ -87,6 +89,17 @@ class SetSize:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What the two contenders are charged: a trial, its tuning, and the share of the dictionary's training."""
+
+    share: float
+    challenger_flops: float | None
+    """None where nobody says what the dictionary's training took."""
+    defender_flops: float | None
+    break_even: BreakEven
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer to one question. Intervals are adjusted for the number of questions, not of test sets."""
 
@@ -124,8 +137,11 @@ class Verdict:
     """Of the challenger; 0 when it uses no dictionary."""
     failed: tuple[str, ...]
     excluded: tuple[str, ...]
-    """Contenders that lack a scored seed, each with what it lacks."""
+    """Contenders that lack a scored seed, each with what it lacks, and those that exceed the budget, with what they cost."""
     warnings: tuple[str, ...]
+    costs: Costs
+    budget: Budgeted | None
+    """None where the study sets no budget."""
 
     @property
     def deciding(self) -> Compared:

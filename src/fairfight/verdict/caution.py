@@ -30,7 +30,7 @@ def warnings_about(
     auroc: Compared,
     point: OperatingPoint | None,
     failed: tuple[str, ...],
-    excluded: tuple[str, ...],
+    incomplete: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Give the warnings that belong to a verdict, each a sentence."""
     found = [*_peeking(roster), *_unfair_field(roster, question)]
@@ -51,8 +51,11 @@ def warnings_about(
         found.append("No calibration scores were kept, so no threshold and no TPR can be given.")
     elif point.fpr == LOOSE_FPR:
         found.append(f"The TPR is at a false positive rate of 5 %, not 1 %: {point.reason}.")
-    if excluded:
-        found.append(f"Left out of selection for want of scored seeds: {'; '.join(excluded)}.")
+    if incomplete:
+        found.append(f"Left out of selection for want of scored seeds: {'; '.join(incomplete)}.")
+    if roster.barred:
+        over = "; ".join(f"{name}: {why}" for name, why in roster.barred.items())
+        found.append(f"Left out of selection by the study's budget: {over}.")
     if failed:
         found.append(f"{len(failed)} trial(s) failed; they are listed.")
     return tuple(found)

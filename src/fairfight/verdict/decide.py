@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from fairfight.errors import InputError
 from fairfight.ledger import Ledger
 from fairfight.records import Failed, Side, Trial
 from fairfight.study import Question
-from fairfight.verdict.answer import Achieved, Compared, Hardest, Sensitivity, SetSize, SetVerdict, Verdict
+from fairfight.verdict.answer import Achieved, Compared, Costs, Hardest, Sensitivity, SetSize, SetVerdict, Verdict
 from fairfight.verdict.board import MACRO, Board, Metric
+from fairfight.verdict.budget import AtShare, Budgeted, budget_of, charges, held_to_budget, over_budget
 from fairfight.verdict.caution import warnings_about
+from fairfight.verdict.cost import DICTIONARY_SHARE, Spent, break_even, spent
 from fairfight.verdict.roster import Entry, Roster, read_roster
 from fairfight.verdict.select import Chosen, choose
 from fairfight.verdict.statistics import words
@@ -63,8 +65,10 @@ def verdicts(roster: Roster, questions: Sequence[Question]) -> Iterator[Verdict]
     Raises:
         InputError, EmptyClassError: as for `judge`.
     """
+    costs = spent(roster)
+    roster = held_to_budget(roster, costs)
     board = Board.of(roster, replicates=max((own.replicates for own in questions), default=0))
-    cases = [_Case.of(board, question) for question in questions]
+    cases = [_Case.of(board, question, costs) for question in questions]
     adjusted = holm([case.p for case in cases], [case.question.level for case in cases])
     return (_judged(case, own, len(cases)) for case, own in zip(cases, adjusted, strict=True))
 
@@ -77,9 +81,10 @@ class _Case:
     question: Question
     challenger: Chosen
     defender: Chosen
+    spent: Mapping[str, Spent]
 
     @staticmethod
-    def of(board: Board, question: Question) -> _Case:
+    def of(board: Board, question: Question, costs: Mapping[str, Spent]) -> _Case:
         """Give the case with each side's best on validation."""
         if question.metric == "tpr" and board.point is None:
             raise InputError(
@@ -87,7 +92,7 @@ class _Case:
                 "the threshold. Ask about AUROC, or run the study again."
             )
         challenger, defender = (choose(board.roster, side) for side in (question.challenger, question.defender))
-        return _Case(board, question, challenger, defender)
+        return _Case(board, question, challenger, defender, costs)
 
     @property
     def macro(self) -> Crossed:
@@ -119,7 +124,10 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
     challenger, defender = case.challenger.best, case.defender.best
     compare = _Comparisons(board, question, adjusted.level)
     auroc = compare(challenger.name, defender.name, "auroc")
-    failed, excluded = _failures(roster), tuple(f"{name}: {why}" for name, why in roster.incomplete.items())
+    failed = _failures(roster)
+    incomplete, barred = (
+        tuple(f"{name}: {why}" for name, why in own.items()) for own in (roster.incomplete, roster.barred)
+    )
     return Verdict(
         question=question,
         level=adjusted.level,
@@ -143,9 +151,35 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
         seeds=len(roster.seeds),
         dictionary_seeds=len(challenger.dictionary_seeds) if challenger.contender.dictionary else 0,
         failed=failed,
-        excluded=excluded,
-        warnings=warnings_about(roster, question, auroc, board.point, failed, excluded),
+        excluded=incomplete + barred,
+        warnings=warnings_about(roster, question, auroc, board.point, failed, incomplete),
+        costs=_costs(case),
+        budget=_budgeted(case, compare),
     )
+
+
+def _costs(case: _Case) -> Costs:
+    budget = budget_of(case.board.roster)
+    share = budget.dictionary_share if budget else DICTIONARY_SHARE
+    ours, theirs = (case.spent[own.best.name] for own in (case.challenger, case.defender))
+    return Costs(share, ours.charged(share), theirs.charged(share), break_even(ours, theirs))
+
+
+def _budgeted(case: _Case, compare: _Comparisons) -> Budgeted | None:
+    """Give who would stand for each side at each share that could be charged, and the word between them."""
+    roster = case.board.roster
+    budget = budget_of(roster)
+    if budget is None:
+        return None
+    found = []
+    for charge in charges(budget, case.spent):
+        barred = over_budget(case.spent, budget.flops, charge)
+        held = replace(roster, barred=barred)
+        sides = (case.question.challenger, case.question.defender)
+        names = [choose(held, side).best.name if held.eligible(side) else None for side in sides]
+        word = compare(names[0], names[1]).macro.word if names[0] and names[1] else None
+        found.append(AtShare(*charge, *names, word, tuple(barred)))
+    return Budgeted(budget.flops, budget.dictionary_share, tuple(found))
 
 
 def compared(board: Board, names: tuple[str, str], metric: Metric, margin: float, level: float) -> Compared:
@@ -173,7 +207,7 @@ def _set_verdict(own: Crossed, scores: tuple[np.ndarray, np.ndarray], margin: fl
 def _hardest(case: _Case, compare: _Comparisons) -> Hardest:
     """Give the comparison with the defender that the challenger is least sure to beat."""
     name, question = case.challenger.best.name, case.question
-    others = [entry.name for entry in case.board.roster.on_side(question.defender) if entry.name != name] or [name]
+    others = [entry.name for entry in case.board.roster.eligible(question.defender) if entry.name != name] or [name]
     macros = {other: case.board.difference(name, other, question.metric)[MACRO].estimate() for other in others}
     chances = {other: words.chances(macro, question.margin).wins for other, macro in macros.items()}
     hardest = max(chances, key=lambda other: (chances[other], -macros[other].value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +79,8 @@ class Roster:
     """By seed and set; sets of equal examples share one object."""
     division: Division
     """Whether the study was registered before its first trial."""
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Complete contenders that no selection may choose all the same, with why: they exceed the study's budget."""
 
     @property
     def hash(self) -> str:
@@ -103,6 +105,10 @@ class Roster:
     def on_side(self, side: str) -> list[Entry]:
         """Give the complete contenders of a side, by name."""
         return [entry for _, entry in sorted(self.entries.items()) if entry.contender.side == side]
+
+    def eligible(self, side: str) -> list[Entry]:
+        """Give the complete contenders of a side that may be chosen, by name."""
+        return [entry for entry in self.on_side(side) if entry.name not in self.barred]
 
     def kind_of(self, contender: Contender) -> str:
         """Give the kind of a contender's dictionary, "" where it has none or the run does not say."""

@@ -26,10 +26,18 @@ def choose(roster: Roster, side: str) -> Chosen:
     for every seed and both contenders); seeds are taken as they are. Where no validation scores were kept, nobody can
     be said to tie. Equal means: the alphabetically first name is best, the other ties.
 
+    Who exceeds the study's budget is not chosen, and ties with nobody.
+
     Raises:
-        InputError: no contender of that side is complete.
+        InputError: no contender of that side is complete and within the budget.
     """
-    entries = sorted(roster.on_side(side), key=lambda entry: (-entry.validation_auroc, entry.name))
+    entries = sorted(roster.eligible(side), key=lambda entry: (-entry.validation_auroc, entry.name))
+    if not entries and (over := [own.name for own in roster.on_side(side)]):
+        found = "; ".join(f"{name}: {roster.barred[name]}" for name in over)
+        raise InputError(
+            f"No contender on the side '{side}' keeps the study's budget ({found}). One was expected. Raise budget.flops, "
+            "or give that side cheaper methods."
+        )
     if not entries:
         lacking = {name: why for name, why in roster.incomplete.items() if roster.contenders[name].side == side}
         found = "; ".join(f"{name}: {why}" for name, why in lacking.items()) or "nobody played on it"
