@@ -48,7 +48,7 @@ def test_a_smaller_share_lets_in_what_a_larger_one_bars(roster):
     assert found[0.0].over == ()
     rows = budget_rows(verdict.budget).cells
     assert [row[0] for row in rows] == ["0 %", "10 %", "100 %"]
-    assert rows[2][1:4] == ("nobody", "logistic_probe", "none")
+    assert rows[2][1:] == ("nobody", "logistic_probe", "none", "4")
 
 
 def test_the_studys_own_share_is_charged_and_shown(roster):
@@ -106,9 +106,9 @@ def test_without_a_budget_nothing_is_barred(roster):
 
 
 def test_what_the_two_cost_is_said_among_the_notes(roster):
-    (line,) = [note for note in notes(judged(roster)) if note.startswith("Cost with")]
+    (line,) = [note for note in notes(judged(roster)) if note.startswith("Cost of")]
     assert line == (
-        "Cost with 10 % of the dictionary's training: reconstruction_probe[sae] 1.1e+11 FLOPs, logistic_probe 2.2e+09. With "
+        "Cost of a trial and its tuning, with 10 % of the dictionary's training: reconstruction_probe[sae] 1.1e+11 FLOPs, logistic_probe 2.2e+09. With "
         "all of it, no number of uses makes reconstruction_probe[sae] the cheaper: it is dearer from the first use on, and "
         "no use of it costs less."
     )

@@ -182,7 +182,7 @@ def _share_cells(own: AtShare) -> tuple[str, ...]:
     if own.on_task_share != 1:
         share += f", on the task {percent(own.on_task_share)}"
     names = (name or "nobody" for name in (own.challenger, own.defender))
-    return share, *names, own.word or "none", ", ".join(own.over) or "nobody"
+    return share, *names, own.word or "none", str(len(own.over))
 
 
 def markdown(rows: Rows) -> str:

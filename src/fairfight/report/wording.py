@@ -165,8 +165,8 @@ def costs(verdict: Verdict) -> str:
     own = verdict.costs
     ours, theirs = flops(own.challenger_flops), flops(own.defender_flops)
     paid = (
-        f"Cost with {percent(own.share)} of the dictionary's training: {verdict.challenger} {ours} FLOPs, "
-        f"{verdict.defender} {theirs}."
+        f"Cost of a trial and its tuning, with {percent(own.share)} of the dictionary's training: {verdict.challenger} "
+        f"{ours} FLOPs, {verdict.defender} {theirs}."
     )
     uses, reason = own.break_even.uses, own.break_even.reason
     if uses is None:
@@ -180,9 +180,10 @@ def place(own: Placed) -> str:
     """Give where a contender lies to the front of score against cost."""
     if own.is_on_front:
         return "on the front"
-    more = f" and {len(own.dominated_by) - 1} more" if len(own.dominated_by) > 1 else ""
+    best, *others = own.dominated_by
+    more = f" and {len(others)} more" if others else ""
     near = ", interval overlaps" if own.overlaps_front else ""
-    return f"behind {own.dominated_by[0]}{more}{near}"
+    return f"behind {best}{more}{near}"
 
 
 def gap(own: Compared) -> str:

@@ -53,9 +53,8 @@ def warnings_about(
         found.append(f"The TPR is at a false positive rate of 5 %, not 1 %: {point.reason}.")
     if incomplete:
         found.append(f"Left out of selection for want of scored seeds: {'; '.join(incomplete)}.")
-    if roster.barred:
-        over = "; ".join(f"{name}: {why}" for name, why in roster.barred.items())
-        found.append(f"Left out of selection by the study's budget: {over}.")
+    if over := _over_budget(roster, question):
+        found.append(f"Left out of selection by the study's budget: {'; '.join(over)}.")
     if failed:
         found.append(f"{len(failed)} trial(s) failed; they are listed.")
     return tuple(found)
@@ -73,6 +72,12 @@ def _peeking(roster: Roster) -> Iterator[str]:
                 f"{name} has AUROC {test:.3f} on the sealed set '{sealed}', but {train:.3f} on the texts that it was fitted on: "
                 "it has seen the answers, or the set is another task. Look at its code before you believe any of its scores."
             )
+
+
+def _over_budget(roster: Roster, question: Question) -> list[str]:
+    """Give the contenders of the question's sides that exceed the budget, with what they cost."""
+    sides = (question.challenger, question.defender)
+    return [f"{name}: {why}" for name, why in roster.barred.items() if roster.contenders[name].side in sides]
 
 
 def _unfair_field(roster: Roster, question: Question) -> Iterator[str]:

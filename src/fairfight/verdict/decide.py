@@ -176,9 +176,9 @@ def _budgeted(case: _Case, compare: _Comparisons) -> Budgeted | None:
         barred = over_budget(case.spent, budget.flops, charge)
         held = replace(roster, barred=barred)
         sides = (case.question.challenger, case.question.defender)
-        names = [choose(held, side).best.name if held.eligible(side) else None for side in sides]
-        word = compare(names[0], names[1]).macro.word if names[0] and names[1] else None
-        found.append(AtShare(*charge, *names, word, tuple(barred)))
+        first, second = (choose(held, side).best.name if held.eligible(side) else None for side in sides)
+        word = compare(first, second).macro.word if first and second else None
+        found.append(AtShare(charge.share, charge.on_task_share, first, second, word, tuple(barred)))
     return Budgeted(budget.flops, budget.dictionary_share, tuple(found))
 
 
