@@ -47,6 +47,7 @@ def notes(verdict: TableVerdict) -> Iterator[str]:
             f"It {every} {verdict.baselines} baselines ({p_value(verdict.every_p)}); the hardest is {hardest.defender}, "
             f"{_difference(hardest)}."
         )
+    yield f"Signs of the clusters' differences tossed instead: {p_value(verdict.permutation_p)} of no difference at all."
     if verdict.quivers is not None:
         yield _quiver(verdict.quivers)
     if verdict.main.unpaired:

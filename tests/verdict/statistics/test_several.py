@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -11,6 +11,7 @@ from fairfight.verdict.statistics.several import against_every, holm
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
+@settings(max_examples=25)  # statsmodels takes 50 ms a call
 @given(P_VALUES)
 def test_adjusted_values_are_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1]

@@ -31,12 +31,15 @@ def test_a_planted_win_wins_against_the_best_baseline_and_every_baseline(tables,
     assert (own.units, own.clusters, own.seeds, own.ahead) == (40, 20, 3, 40)
     assert verdict.hardest.defender == "logistic"
     assert verdict.every_p < 1e-3
+    assert verdict.permutation_p < 1e-3
     assert (verdict.challenger_how, verdict.defender_how) == ("the only one", "best on validation")
 
 
 @pytest.mark.parametrize(("gain", "word"), [(-0.05, "loses"), (0.0, "ties"), (0.01, "undecided")])
 def test_other_words_are_found_as_planted(tables, judged, gain, word):
-    assert judged(tables.rows(gain=gain)).main.word == word
+    verdict = judged(tables.rows(gain=gain))
+    assert verdict.main.word == word
+    assert (verdict.permutation_p < 0.01) == (gain != 0)
 
 
 def test_one_seed_and_independent_tasks_are_scipys_paired_t_test(tables, tmp_path):

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
 from fairfight.verdict.board import Board
+from fairfight.verdict.budget import budget_of
+from fairfight.verdict.cost import SHARES, spent
 from fairfight.verdict.criteria.case import (
     DEMANDED,
     Beat,
+    BudgetFacts,
     Call,
     Case,
     DictionaryFacts,
@@ -31,7 +34,7 @@ def case_of(roster: Roster, verdict: Verdict, calls: tuple[Call, ...] = ()) -> C
         title=f"{roster.run['study'].get('name', 'a run')}: {verdict.question.name}",
         task=_task(roster),
         constraints=tuple((rule, "") for rule in task.get("constraints", ())),
-        budget=None,
+        budget=_budget(roster, verdict),
         field=_field(roster, verdict),
         main=_beat(verdict.deciding),
         every=_beat(verdict.every.compared),
@@ -44,7 +47,7 @@ def case_of(roster: Roster, verdict: Verdict, calls: tuple[Call, ...] = ()) -> C
             reproducible="yes" if roster.hash else "unknown",
             note=f"study hash {roster.hash[:12]}; the same command plays it again" if roster.hash else "",
         ),
-        robust=_robust(verdict),
+        robust=_robust(roster, verdict),
         calls=calls,
     )
 
@@ -121,7 +124,7 @@ def _dictionary(roster: Roster, verdict: Verdict) -> DictionaryFacts:
     return DictionaryFacts(kind, sum(l0) / len(l0) if l0 else None, max(known) if known else None)
 
 
-def _robust(verdict: Verdict) -> RobustFacts:
+def _robust(roster: Roster, verdict: Verdict) -> RobustFacts:
     won = [name for name, own in verdict.sets.items() if own.word == "wins"]
     return RobustFacts(
         attempted=len(verdict.sets),
@@ -129,8 +132,19 @@ def _robust(verdict: Verdict) -> RobustFacts:
         what="test sets on which it wins",
         seeds=verdict.seeds,
         dictionary_seeds=verdict.dictionary_seeds,
+        attempts=roster.division.earlier_runs + roster.division.earlier_registrations,
         fragile=tuple(_turned(verdict)),
+        note=f"{roster.division.word}: it {roster.division.reason}",
     )
+
+
+def _budget(roster: Roster, verdict: Verdict) -> BudgetFacts | None:
+    """Give what the challenger is charged by the share of its dictionary's training, None without a budget."""
+    own = budget_of(roster)
+    if own is None:
+        return None
+    cost = spent(roster)[verdict.challenger]
+    return BudgetFacts(own.flops, {share: cost.charged(share) for share in SHARES})
 
 
 def _turned(verdict: Verdict) -> Iterator[str]:

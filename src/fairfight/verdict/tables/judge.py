@@ -12,6 +12,7 @@ from fairfight.errors import TableError
 from fairfight.verdict.draws import stream
 from fairfight.verdict.statistics import words
 from fairfight.verdict.statistics.crossed import Estimate
+from fairfight.verdict.statistics.permutation import paired_permutation
 from fairfight.verdict.statistics.several import Adjusted, against_every, holm
 from fairfight.verdict.statistics.words import Word
 from fairfight.verdict.tables.flaw import Flaw
@@ -91,6 +92,8 @@ class TableVerdict:
     defender_how: How
     main: Difference
     adjusted_p: float
+    permutation_p: float
+    """Of any difference at all, by tossing the signs of the clusters' sums; it needs no normal error and knows no margin."""
     questions: int
     hardest: Difference
     every_p: float
@@ -188,6 +191,7 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> TableVerdict:
         defender_how=case.defender.how,
         main=main,
         adjusted_p=adjusted.p,
+        permutation_p=paired_permutation(case.pair.cluster_sums, stream(table.name, "permutation"), draws=asked.draws),
         questions=questions,
         hardest=_difference(
             case,

@@ -105,6 +105,11 @@ class Pair:
         """Whether clusters or seeds are too few for percentiles."""
         return self.clusters < FEW or 1 < self.ours.shape[1] < FEW
 
+    @property
+    def cluster_sums(self) -> Float[np.ndarray, " cluster"]:
+        """The differences of each cluster, means over seeds, added up."""
+        return np.bincount(self.cluster, self.differences.mean(axis=1))
+
     def estimate(self) -> Estimate:
         """Give the mean difference over units with its error, clusters of tasks and seeds crossed.
 
