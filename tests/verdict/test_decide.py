@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from fairfight.errors import DamagedFileError, InputError
+from fairfight.report.wording import notes
 from fairfight.study import Question
 from fairfight.verdict.board import Board
 from fairfight.verdict.decide import compared, judge, judge_all
@@ -217,3 +218,19 @@ def test_a_run_that_lists_no_trials_is_refused(planted, tmp_path):
     ledger.write_run({key: value for key, value in ledger.run().items() if key != "trials"})
     with pytest.raises(InputError, match="lists no trials"):
         judge_all(ledger)
+
+
+def test_one_trial_against_one_is_set_beside_delongs_test_or_says_why_not(planted, tmp_path):
+    skills = [planted.skill("probe[sae]", "dictionary", 1.5, 1.5), planted.skill("probe", "baseline", 0.8, 9.0)]
+    single = judge(
+        planted.build(tmp_path / "1", planted.World(skills=skills, seeds=1, clusters=80, variants=1)), QUESTION
+    )
+    own = single.delong["in_distribution"]
+    assert own.difference == pytest.approx(single.sets["in_distribution"].difference, abs=1e-12)
+    assert own.error == pytest.approx(single.sets["in_distribution"].error, rel=1e-6)
+    assert "misplaced" in single.delong["unseen_families"]
+    clustered = judge(planted.build(tmp_path / "2", planted.World(skills=skills, seeds=1)), QUESTION)
+    assert "takes independent examples" in clustered.delong["in_distribution"]
+    several = judge(planted.build(tmp_path / "3", planted.World(skills=skills, seeds=2)), QUESTION)
+    assert several.delong == {}
+    assert "DeLong's test, for comparison: in_distribution +" in " ".join(notes(single))

@@ -151,7 +151,7 @@ def _by_word(compared: Sequence[Compared]) -> tuple[list[str], list[str]]:
 
 def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
     """Give what belongs beside a verdict on a terminal, a sentence or two each: ties, gaps, controls, warnings."""
-    found = [against_every(verdict), sensitivity(verdict)]
+    found = [against_every(verdict), sensitivity(verdict), textbook(verdict)]
     found += [tied(verdict.challenger, verdict.challenger_ties), tied(verdict.defender, verdict.defender_ties)]
     if shows_gaps and verdict.gaps:
         found.append(f"Reconstruction gap (AUROC, mean over test sets): {' '.join(map(gap, verdict.gaps))}")
@@ -223,6 +223,17 @@ def against_every(verdict: Verdict) -> str:
         f"It does not beat every one of the {own.count} {side}s ({p_value(own.p)}): against {own.compared.defender} "
         f"({number(macro.defender_score)}) the difference is {difference(macro)}, {macro.word}."
     )
+
+
+def textbook(verdict: Verdict) -> str:
+    """Give DeLong's test on each test set where it applies, or why it does not, as a sentence; "" with several seeds."""
+    if not verdict.delong:
+        return ""
+    said = [
+        f"{name} {own.rstrip('.')}" if isinstance(own, str) else f"{name} {signed(own.difference)}, {p_value(own.p)}"
+        for name, own in verdict.delong.items()
+    ]
+    return f"DeLong's test, for comparison: {'; '.join(said)}."
 
 
 def sensitivity(verdict: Verdict) -> str:

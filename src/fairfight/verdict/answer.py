@@ -10,6 +10,7 @@ from fairfight.study import Question
 from fairfight.verdict.board import Metric
 from fairfight.verdict.budget import Budgeted
 from fairfight.verdict.cost import BreakEven
+from fairfight.verdict.statistics.delong import DeLong
 from fairfight.verdict.statistics.power import Needed
 from fairfight.verdict.statistics.words import Word
 from fairfight.verdict.tpr import OperatingPoint
@@ -129,6 +130,8 @@ class Verdict:
     """The challenger against the same method on control dictionaries: is this dictionary necessary?"""
     rivals: tuple[Compared, ...]
     """The challenger against the same method on rival dictionaries, such as k-means: contestants, not controls."""
+    delong: Mapping[str, DeLong | str]
+    """DeLong's test by test set, where one trial meets one, or why it is refused there; empty with several seeds."""
     random_controls: tuple[str, ...]
     """Controls whose dictionary is random directions, of any method."""
     sizes: Mapping[str, SetSize]

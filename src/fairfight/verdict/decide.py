@@ -20,6 +20,7 @@ from fairfight.verdict.roster import Entry, Roster, read_roster
 from fairfight.verdict.select import Chosen, choose
 from fairfight.verdict.statistics import words
 from fairfight.verdict.statistics.crossed import Crossed
+from fairfight.verdict.statistics.delong import DeLong, delong
 from fairfight.verdict.statistics.power import needed, smallest_effect
 from fairfight.verdict.statistics.several import Adjusted, against_every, holm
 from fairfight.verdict.tpr import OperatingPoint, achieved_rates
@@ -146,6 +147,7 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
         gaps=_gaps(roster, compare),
         controls=_same_method(roster, challenger, compare, "control"),
         rivals=_same_method(roster, challenger, compare, "rival"),
+        delong=_delong(roster, challenger, defender),
         random_controls=tuple(e.name for e in roster.on_side("control") if roster.kind_of(e.contender) == "random"),
         sizes=_sizes(roster),
         seeds=len(roster.seeds),
@@ -227,6 +229,21 @@ def _gaps(roster: Roster, compare: _Comparisons) -> tuple[Compared, ...]:
 def _same_method(roster: Roster, challenger: Entry, compare: _Comparisons, side: Side) -> tuple[Compared, ...]:
     others = [entry for entry in roster.on_side(side) if entry.contender.method == challenger.contender.method]
     return tuple(compare(challenger.name, entry.name) for entry in others if entry.name != challenger.name)
+
+
+def _delong(roster: Roster, challenger: Entry, defender: Entry) -> dict[str, DeLong | str]:
+    """Give the textbook's test where it applies: one trial a side, independent examples, AUROCs short of perfect."""
+    if len(challenger.plays) > 1 or len(defender.plays) > 1:
+        return {}
+    ours, theirs = (next(iter(entry.plays.values())).scores for entry in (challenger, defender))
+    found: dict[str, DeLong | str] = {}
+    for name in roster.test_sets:
+        index = roster.indices[roster.seeds[0], name]
+        try:
+            found[name] = delong(ours[name], theirs[name], index.labels, clusters=index.clusters)
+        except InputError as refusal:
+            found[name] = str(refusal)
+    return found
 
 
 def _achieved(roster: Roster, challenger: Entry, defender: Entry, point: OperatingPoint | None) -> dict[str, Achieved]:
