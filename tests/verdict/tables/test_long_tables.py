@@ -58,6 +58,11 @@ def test_columns_are_mapped_and_joined(table):
         (GOOD + "b,sae\n", Layout(), "line 4: 2 cells, but the header has 4"),
         ("", Layout(), "no column for the task, the method, the score"),
         ("task,method,score\n", Layout(), "holds no score"),
+        (
+            "task,method,side,score,metric\na,sae,dictionary,0.9,auroc\na,probe,baseline,0.8,f1\n",
+            Layout(),
+            "line 3: the metric is 'f1', but 'auroc' above. Scores of two metrics are two tables",
+        ),
         (GOOD, Layout(metric="aroc"), "no metric 'aroc'.*Did you mean 'auroc'"),
         (
             "task,method,side,score,cluster\na,sae,dictionary,0.9,x\na,probe,baseline,0.8,y\n",
@@ -80,3 +85,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_a_rating_has_its_own_range(table):
     assert table(GOOD.replace("0.9", "1.9"), Layout(metric="rating")).metric.high == 2.0
+
+
+def test_a_column_that_is_mapped_is_not_taken_for_its_name_again(table):
+    text = "task,method,side,score,metric\na,sae,dictionary,0.9,auroc\na,sae,dictionary,0.8,f1\n"
+    assert table(text, Layout({"condition": "metric"})).conditions == ("auroc", "f1")

@@ -18,7 +18,7 @@ from fairfight.verdict.tables.csv_columns import cells, header, number
 from fairfight.verdict.tables.layout import Layout
 from fairfight.verdict.tables.score_table import METRICS, Method, ScoreTable, Side, TableBuilder
 
-MEANINGS = ("task", "method", "score", "side", "seed", "condition", "validation", "cost", "cluster")
+MEANINGS = ("task", "method", "score", "side", "seed", "condition", "validation", "cost", "cluster", "metric")
 NEEDED = ("task", "method", "score")
 ALIASES = {
     "task": ("dataset", "concept", "concept_id"),
@@ -49,6 +49,7 @@ def read(file: Path, layout: Layout, cluster_of: Mapping[str, object] | None = N
     builder = TableBuilder(file.stem, METRICS[layout.metric], file.name)
     sides = _Sides(builder, layout)
     clusters: dict[str, object] = {}
+    metric: str | None = None
     flat = [name for names in columns.values() for name in names]
     for line, row in cells(file, flat):
         own = _by_meaning(columns, row)
@@ -66,6 +67,12 @@ def read(file: Path, layout: Layout, cluster_of: Mapping[str, object] | None = N
         assert score is not None, "it is not empty"
         place = (task, own.get("condition", ""), own.get("seed", ""))
         builder.add_numbers(line, place, sides.of(name, own.get("side"), line), (score, validation, cost))
+        if "metric" in own and metric is not None and own["metric"] != metric:
+            raise TableError(
+                f"{builder.where(line)}: the metric is '{own['metric']}', but '{metric}' above. Scores of two metrics are two "
+                "tables: split the file, or map the column to a condition (--map condition=metric)."
+            )
+        metric = own.get("metric")
         if "cluster" in own and clusters.setdefault(task, own["cluster"]) != own["cluster"]:
             raise TableError(
                 f"{builder.where(line)}: task '{task}' is of cluster '{own['cluster']}', but of '{clusters[task]}' above. A task "
@@ -80,11 +87,11 @@ def _columns(file: Path, layout: Layout) -> dict[str, list[str]]:
             f"--map {unknown[0]}=… names nothing that a score has; known are {', '.join(MEANINGS)}.{nearest(unknown[0], MEANINGS)}"
         )
     names = header(file)
-    found = {}
+    found = {meaning: column.split("+") for meaning, column in layout.columns.items()}
+    free = [name for name in names if not any(name in taken for taken in found.values())]
     for meaning in MEANINGS:
-        if meaning in layout.columns:
-            found[meaning] = layout.columns[meaning].split("+")
-        elif known := next((name for name in (meaning, *ALIASES.get(meaning, ())) if name in names), None):
+        known = next((name for name in (meaning, *ALIASES.get(meaning, ())) if name in free), None)
+        if meaning not in found and known is not None:
             found[meaning] = [known]
     if missing := [meaning for meaning in NEEDED if meaning not in found]:
         close = nearest(missing[0], names)
