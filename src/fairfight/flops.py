@@ -4,7 +4,7 @@
 `embedding_bag` and for a matrix times a vector, and counts a compressed matrix as if it were dense. Multiplications and
 additions count one each. Lower-order terms are left out, as in the source; which LAPACK routine runs is not looked at.
 
-Source: Golub and Van Loan (2013), Matrix Computations, 4th edition; the section stands at each formula.
+Source: Golub and Van Loan (2013), Matrix Computations, 4th edition; the chapter stands at each formula.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ def counter() -> Any:
 
 
 def cholesky_flops(a: Shape, *_: Any, **__: Any) -> int:
-    """Give n³/3 (section 4.2.5)."""
+    """Give n³/3 (chapter 4)."""
     return _batch(a) * a[-1] ** 3 // 3
 
 
 def lu_solve_flops(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
-    """Give 2n³/3 for the LU factors and 2n² for each right-hand side (sections 3.2.8 and 3.1)."""
+    """Give 2n³/3 for the LU factors and 2n² for each right-hand side (chapter 3)."""
     return _batch(a) * 2 * a[-1] ** 3 // 3 + 2 * a[-1] * _entries_of(a, b)
 
 
 def inverse_flops(a: Shape, *_: Any, **__: Any) -> int:
-    """Give 2n³ for an inverse by LU factors (section 3.4)."""
+    """Give 2n³ for an inverse by LU factors (chapter 3)."""
     return _batch(a) * 2 * a[-1] ** 3
 
 
 def triangular_solve_flops(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
-    """Give n² for each right-hand side (section 3.1)."""
+    """Give n² for each right-hand side (chapter 3)."""
     return a[-1] * prod(b)
 
 
 def cholesky_solve_flops(b: Shape, factor: Shape, *_: Any, **__: Any) -> int:
-    """Give 2n² for each right-hand side: two triangular systems (section 4.2)."""
+    """Give 2n² for each right-hand side: two triangular systems (chapter 4)."""
     return 2 * factor[-1] * prod(b)
 
 
 def qr_flops(a: Shape, mode: str = "reduced", **_: Any) -> int:
-    """Give 2n²(m - n/3) for R by Householder, as much again for thin Q, 4(m²n - mn² + n³/3) for the whole (5.2.2)."""
+    """Give 2n²(m - n/3) for R by Householder, as much again for thin Q, 4(m²n - mn² + n³/3) for the whole (chapter 5)."""
     long, short = _sides(a)
     rows = a[-2]
     factor = 2 * short**2 * (long - short / 3)
@@ -64,7 +64,7 @@ def qr_flops(a: Shape, mode: str = "reduced", **_: Any) -> int:
 
 
 def least_squares_flops(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
-    """Give 2n²(m - n/3) for Householder's factors and 4mn - n² for each right-hand side (section 5.3.2)."""
+    """Give 2n²(m - n/3) for Householder's factors and 4mn - n² for each right-hand side (chapter 5)."""
     long, short = _sides(a)
     right_hand_sides = 1 if len(b) < len(a) else b[-1]
     a_side = 4 * long * short - short**2
@@ -72,7 +72,7 @@ def least_squares_flops(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
 
 
 def svd_flops(a: Shape, full_matrices: bool = False, compute_uv: bool = True, **_: Any) -> int:
-    """Give the smaller of Golub-Reinsch's and R-SVD's count, of m by n (section 8.6.4, the table there).
+    """Give the smaller of Golub-Reinsch's and R-SVD's count, of m by n (chapter 8).
 
     Values alone: 4mn² - 4n³/3 or 2mn² + 2n³; with thin vectors: 14mn² + 8n³ or 6mn² + 20n³; with all: 4m²n + 8mn² + 9n³
     or 4m²n + 22n³.
@@ -88,25 +88,25 @@ def svd_flops(a: Shape, full_matrices: bool = False, compute_uv: bool = True, **
 
 
 def eigh_flops(a: Shape, UPLO: str = "L", compute_v: bool = True, **_: Any) -> int:
-    """Give 9n³ for values and vectors of a symmetric matrix, 4n³/3 for values alone (section 8.3.3)."""
+    """Give 9n³ for values and vectors of a symmetric matrix, 4n³/3 for values alone (chapter 8)."""
     return _batch(a) * (9 * a[-1] ** 3 if compute_v else 4 * a[-1] ** 3 // 3)
 
 
 def pseudo_inverse_flops(a: Shape, *_: Any, hermitian: bool = False, **__: Any) -> int:
-    """Give the decomposition and the product that puts the inverse together (section 5.5.2)."""
+    """Give the decomposition and the product that puts the inverse together (chapter 5)."""
     decomposition = eigh_flops(a) if hermitian else svd_flops(a)
     return decomposition + 2 * prod(a) * min(a[-2:])
 
 
 def matrix_vector_flops(a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
-    """Give 2 an entry of the matrix that is stored (section 1.1)."""
+    """Give 2 an entry of the matrix that is stored (chapter 1)."""
     return 2 * _stored(a)
 
 
 def product_flops(a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     """Give 2abc for dense matrices; where one is compressed, 2 an entry it stores and a column (row) of the other.
 
-    Where both are, 2 a pair of entries that meet (section 1.1; stored entries in the place of all).
+    Where both are, 2 a pair of entries that meet (chapter 1; stored entries in the place of all).
     """
     if _is_compressed(a) and _is_compressed(b):
         inner = a.shape[1]

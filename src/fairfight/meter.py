@@ -32,6 +32,8 @@ class Meter:
     tokens: int = 0
     labels: int = 0
     fits: int = 0
+    judge_calls: int = 0
+    judge_tokens: int = 0
 
     def charge_forward(self, flops: float, tokens: int) -> None:
         """Charge model passes over `tokens` tokens."""
@@ -60,6 +62,11 @@ class Meter:
     def charge_labels(self, labels: int) -> None:
         """Charge labelled examples."""
         self.labels += labels
+
+    def charge_judge(self, tokens: int, *, calls: int = 1) -> None:
+        """Charge replies of a judge model; `tokens` are those of prompts and replies together."""
+        self.judge_calls += calls
+        self.judge_tokens += tokens
 
     @contextmanager
     def counting_torch(self, *, fits: int = 1) -> Iterator[None]:

@@ -94,6 +94,10 @@ class Cost:
     """Labelled examples it was fitted on."""
     fits: int = 0
     """Optimisation problems solved, a penalty path counting each of its penalties."""
+    judge_calls: int = 0
+    """Replies asked of judge models."""
+    judge_tokens: int = 0
+    """Of those, prompts and replies together, by the judge's own count."""
 
 
 @dataclass(frozen=True)

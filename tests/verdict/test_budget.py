@@ -1,10 +1,11 @@
 """A budget bars who exceeds it, says so, and shows what other shares of training would do; without one all is as before."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from fairfight.errors import InputError
+from fairfight.meter import Meter
 from fairfight.report.standings import standings
 from fairfight.report.tables import budget_rows, cost_rows
 from fairfight.report.wording import costs as sentence
@@ -124,6 +125,21 @@ def test_costs_have_a_row_a_contender(roster):
     assert (own["at 0 %"], own["at 10 %"], own["at 100 %"]) == ("2.2e+09", "1.0e+11", "1.0e+12")
     assert by_name["logistic_probe"]["front"] == by_name["mean_difference"]["front"] == "on the front"
     assert own["front"].startswith("behind logistic_probe and 1 more")
+
+
+def test_judges_have_a_column_where_anybody_asked_one(planted, tmp_path):
+    ledger = planted.build(tmp_path)
+    for trial in ledger.trials():
+        if trial.spec.contender.name == "mean_difference":
+            meter = Meter(**asdict(trial.cost))
+            meter.charge_judge(700, calls=20)
+            meter.charge_judge(50)
+            ledger.write(replace(trial, cost=meter.cost()))
+    roster = read_roster(ledger)
+    rows = cost_rows(standings(roster), spent(roster))
+    by_name = {row[0]: dict(zip(rows.columns, row, strict=True)) for row in rows.cells}
+    assert by_name["mean_difference"]["judge calls (tokens)"] == "21 (750)"
+    assert by_name["logistic_probe"]["judge calls (tokens)"] == "0 (0)"
 
 
 def test_a_json_verdict_holds_its_shares(planted, tmp_path):

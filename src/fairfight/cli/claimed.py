@@ -47,11 +47,12 @@ def _judged(file: Path, call: Call | None = None) -> Judged:
     from fairfight.verdict.claims import read_claim
     from fairfight.verdict.criteria.claimed import case_of
     from fairfight.verdict.criteria.sheet import sheet
+    from fairfight.verdict.reproduced import kept_record
 
     claim, entered = read_claim(file), read_calls(file)
     if call is not None:
         entered = (*(own for own in entered if own.criterion != call.criterion), call)
-    return Judged(claim, sheet(case_of(claim, entered)))
+    return Judged(claim, sheet(case_of(claim, entered, kept_record(file, claim))))
 
 
 def _show(judged: list[Judged], *, is_docket: bool) -> None:

@@ -17,6 +17,7 @@ from fairfight import __version__, registry
 from fairfight.cli.bars import Bars
 from fairfight.cli.console import err, out, print_json
 from fairfight.cli.judging import judge, judged, roster_of, sheet_of, standings_of, verdicts_json
+from fairfight.cli.reproducing import reproduce
 from fairfight.cli.shown import (
     show_plugins,
     show_quality,
@@ -97,6 +98,7 @@ def register(
 
 
 app.command()(judge)
+app.command()(reproduce)
 
 
 @app.command()

@@ -45,7 +45,11 @@ class Detector(Protocol):
 
 @runtime_checkable
 class DetectMethod(Protocol):
-    """A contender's class: a frozen dataclass whose fields are its settings."""
+    """A contender's class: a frozen dataclass whose fields are its settings.
+
+    It may say in `source: ClassVar[str]` what of a text it reads (`activations`, `codes` or `reconstruction`): a control
+    that leaves just that as it was then counts neither for nor against it.
+    """
 
     family: ClassVar[str]
     needs_dictionary: ClassVar[bool]

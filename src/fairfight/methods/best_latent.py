@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
+from fairfight.methods._looks import Source
 from fairfight.methods._sparse import CodesLook, SparseDetector, latents_of, sparse_notes
 from fairfight.numerics.columns import Matrix, column_scales, is_compressed
 from fairfight.numerics.discriminant import mean_difference
@@ -27,6 +28,7 @@ class BestLatent:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
+    source: ClassVar[Source] = "codes"
 
     site: str
     """Where the dictionary stands."""

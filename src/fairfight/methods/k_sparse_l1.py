@@ -10,6 +10,7 @@ import numpy as np
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
+from fairfight.methods._looks import Source
 from fairfight.methods._sparse import NUMBERS_OF_LATENTS, CodesLook, SparseDetector, refit, sparse_notes
 from fairfight.numerics.columns import column_scales, divided
 from fairfight.numerics.lasso import select_by_l1
@@ -24,6 +25,7 @@ class KSparseL1:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
+    source: ClassVar[Source] = "codes"
 
     site: str
     """Where the dictionary stands."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fairfight.contests.examples import Labelled
 from fairfight.contests.views import Views
+from fairfight.methods._looks import Source
 from fairfight.methods._sparse import NUMBERS_OF_LATENTS, CodesLook, SparseDetector, refit, sparse_notes
 from fairfight.numerics.columns import column_scales
 from fairfight.numerics.discriminant import mean_difference
@@ -25,6 +26,7 @@ class KSparseMeanDifference:
 
     family: ClassVar[str] = "dictionary"
     needs_dictionary: ClassVar[bool] = True
+    source: ClassVar[Source] = "codes"
 
     site: str
     """Where the dictionary stands."""

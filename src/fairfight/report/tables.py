@@ -112,11 +112,16 @@ def _gain_cells(own: Gain) -> tuple[str, ...]:
 
 
 def cost_rows(found: Sequence[Standing], costs: Mapping[str, Spent]) -> Rows:
-    """Give one row a complete contender: what it spent, what that makes at each share, and who does better for less."""
+    """Give one row a complete contender: what it spent, what that makes at each share, and who does better for less.
+
+    Judges have a column where anybody asked one.
+    """
+    has_judges = any(costs[own.name].judge_calls for own in found)
     columns = ("method", "trial", "tuning", "training", *(f"at {percent(share)}" for share in SHARES), "executed", "labels", "tokens",
-               "seconds", "peak", "front")  # fmt: skip
+               *(["judge calls (tokens)"] if has_judges else []), "seconds", "peak", "front")  # fmt: skip
     placed = {own.name: place(own) for own in front_of(found)}
-    return Rows(columns, tuple(_cost_cells(costs[own.name], placed.get(own.name, "")) for own in found))
+    cells = (_cost_cells(costs[own.name], placed.get(own.name, ""), has_judges=has_judges) for own in found)
+    return Rows(columns, tuple(cells))
 
 
 def cost_table(found: Sequence[Standing], costs: Mapping[str, Spent]) -> Table:
@@ -126,14 +131,14 @@ def cost_table(found: Sequence[Standing], costs: Mapping[str, Spent]) -> Table:
 
 COST_CAPTION = (
     "FLOPs, dense-equivalent. Trial: model passes, encoding, fitting and scoring, mean of a scored trial, as are labels, "
-    "tokens and seconds; tuning: all its trials together, their number in brackets; training: of the dictionary in use, in "
+    "tokens, judge calls and seconds; tuning: all its trials together, their number in brackets; training: of the dictionary in use, in "
     "brackets what of it was on the task's own texts. At 0, 10 and 100 %: trial, tuning and that share of the training, what "
     "was on the task always in full. Executed: at 10 %, without products of codes known to be zero. Peak: memory of the "
     "process. Front: nobody cheaper scores higher (AUROC, mean over test sets, against a trial with a tenth of the training)."
 )
 
 
-def _cost_cells(own: Spent, front: str) -> tuple[str, ...]:
+def _cost_cells(own: Spent, front: str, *, has_judges: bool) -> tuple[str, ...]:
     training = flops(None if own.training is None else sum(own.training))
     if own.training and own.training.on_task:
         training += f" ({flops(own.training.on_task)})"
@@ -146,6 +151,7 @@ def _cost_cells(own: Spent, front: str) -> tuple[str, ...]:
         flops(own.executed(DICTIONARY_SHARE)),
         f"{own.labels:,.0f}",
         f"{own.tokens:,.0f}",
+        *([f"{own.judge_calls:,.0f} ({own.judge_tokens:,.0f})"] if has_judges else []),
         f"{own.seconds:.1f}",
         f"{own.peak_bytes / 2**20:,.0f} MB",
         front,

@@ -302,6 +302,7 @@ def _about(
             for side in ("dictionary", "baseline")
         },
         "missing_families": plan.missing_families(field),
+        "reads": _read_by(field),
         "task": _task_card(study.task.name),
         "dictionaries": [
             {"name": job.dictionary, "role": study.dictionaries[job.dictionary].role, **card.to_json()}
@@ -319,6 +320,12 @@ def _about(
         "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy", "scipy")}
         | {"fairfight": __version__, "python": platform.python_version()},
     }
+
+
+def _read_by(field: Sequence[Contender]) -> dict[str, str]:
+    """Give what of a text each method looks at, where it says so: activations, codes or reconstructions."""
+    methods = {contender.method: registry.load("methods", contender.method) for contender in field}
+    return {name: method.source for name, method in sorted(methods.items()) if hasattr(method, "source")}
 
 
 def _task_card(name: str) -> dict[str, Any]:

@@ -178,6 +178,38 @@ class ClaimedCall(Section):
     private: bool = False
 
 
+class Evidence(Section):
+    """What the claim's numbers come out of again: a study, to be played, or a published table, to be judged."""
+
+    source: str
+    """The results with this source are the ones to come out."""
+    study: Path | None = None
+    """A study file, from the claim's folder."""
+    question: str = ""
+    """Of the study; its first one when left out."""
+    table: str = ""
+    """The name under which `fairfight judge` shows the table."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the table's files, by name."""
+    clusters: Path | None = None
+    """Which of the table's tasks share examples: JSON, from the claim's folder."""
+    challenger: str
+    """The name that the challenger has in the run or the table."""
+    defenders: dict[str, str] = Field(default_factory=dict)
+    """The names that others have there, where a result says `against` in other words."""
+    tolerance: float = Field(default=0.001, gt=0)
+
+    @model_validator(mode="after")
+    def _is_a_study_or_a_table(self) -> Evidence:
+        if (self.study is None) == (not self.table):
+            raise ValueError("evidence is a study or a table: name one of them")
+        if self.table and self.question:
+            raise ValueError("a table has no questions; `question` belongs to a study")
+        if self.study is not None and (self.files or self.clusters):
+            raise ValueError("`files` and `clusters` belong to a table, not to a study")
+        return self
+
+
 class Claim(Section):
     """The whole file."""
 
@@ -197,6 +229,7 @@ class Claim(Section):
     public: ClaimedPublic
     robustness: ClaimedRobustness = ClaimedRobustness()
     calls: tuple[ClaimedCall, ...] = ()
+    evidence: Evidence | None = None
     history: tuple[str, ...] = ()
     """What became of the claim later."""
 
@@ -222,6 +255,25 @@ class Claim(Section):
         if len({call.criterion for call in self.calls}) < len(self.calls):
             raise ValueError("two calls on one criterion")
         return self
+
+    @model_validator(mode="after")
+    def _evidence_has_results(self) -> Claim:
+        if self.evidence is None:
+            return self
+        if not self.evidenced:
+            raise ValueError(f"evidence is for the source '{self.evidence.source}', but no result with scores cites it")
+        known = [own.against for own in self.evidenced]
+        if unknown := [name for name in self.evidence.defenders if name not in known]:
+            raise ValueError(
+                f"evidence names the defender '{unknown[0]}', but its results are against {', '.join(known)}"
+            )
+        return self
+
+    @property
+    def evidenced(self) -> tuple[Result, ...]:
+        """The results that the evidence is for."""
+        wanted = self.evidence.source if self.evidence else None
+        return tuple(own for own in self.results if own.source == wanted and own.challenger is not None)
 
 
 def read_claim(file: Path) -> Claim:

@@ -51,11 +51,13 @@ class Spent:
     """Without products of codes that are known to be zero; None as above, or where the cards do not say."""
     tuning_trials: int
     labels: float
-    """Of a scored trial, as are tokens and seconds."""
+    """Of a scored trial, as are tokens, seconds, judge calls and their tokens."""
     tokens: float
     seconds: float
     peak_bytes: int
     """Largest of a scored trial's process."""
+    judge_calls: float = 0.0
+    judge_tokens: float = 0.0
 
     @property
     def name(self) -> str:
@@ -99,6 +101,8 @@ def _spent(roster: Roster, entry: Entry, tuning: Sequence[float]) -> Spent:
         tuning_trials=len(tuning),
         labels=float(np.mean([trial.cost.labels for trial in trials])),
         tokens=float(np.mean([trial.cost.tokens for trial in trials])),
+        judge_calls=float(np.mean([trial.cost.judge_calls for trial in trials])),
+        judge_tokens=float(np.mean([trial.cost.judge_tokens for trial in trials])),
         seconds=float(np.mean([trial.machine.seconds for trial in trials])),
         peak_bytes=max(trial.machine.peak_bytes for trial in trials),
     )

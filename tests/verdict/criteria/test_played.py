@@ -48,6 +48,15 @@ def test_a_win_without_a_fair_field_is_not_shown(planted, found):
     assert "frozen, shuffled" in _finding(own, "necessary").overturn
 
 
+def test_a_control_that_leaves_what_is_read_as_it_was_is_neither_asked_for_nor_counted(planted, found):
+    twin = planted.skill("latent_probe[shuffled]", "control", 3.0, 3.0)
+    own = _finding(found(_skills(planted, twin), reads={"latent_probe": "codes"}), "necessary")
+    assert own.overturn == "The same method on these controls: frozen."
+    assert "latent_probe reads codes alone" in own.evidence
+    read = _finding(found(_skills(planted, twin), reads={"latent_probe": "reconstruction"}), "necessary")
+    assert "latent_probe[shuffled]" in read.overturn
+
+
 def test_a_baseline_crippled_on_purpose_is_caught_by_name(planted, found):
     own = _finding(found(_skills(planted, probe=-0.5)), "field")
     assert own.status == "not met"

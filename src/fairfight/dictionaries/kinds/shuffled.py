@@ -21,8 +21,8 @@ class Shuffled(TopK):
 
     Codes are that autoencoder's to the bit; what they stand for is another's. So it bites where reconstructions or atoms
     are used (a probe on reconstructions, steering, splicing): what still works there needed no more than as many codes
-    and the same set of directions. A probe on codes scores as on the autoencoder itself, and shows nothing: with the role
-    `control` no such probe can beat it, so give it that role only where all methods read reconstructions.
+    and the same set of directions. A probe on codes scores as on the autoencoder itself, and shows nothing: the
+    criteria leave it out there.
     """
 
     def train(self, tokens: TokenSource, seed: int) -> Fit:

@@ -195,3 +195,5 @@ class Case:
     public: PublicFacts
     robust: RobustFacts
     calls: tuple[Call, ...] = ()
+    moot_controls: tuple[tuple[str, str], ...] = ()
+    """Kinds of controls that can show nothing about this challenger, with why."""

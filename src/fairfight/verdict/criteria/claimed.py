@@ -17,14 +17,18 @@ from fairfight.verdict.criteria.case import (
     RobustFacts,
     TaskFacts,
 )
+from fairfight.verdict.reproduced import Record
 from fairfight.verdict.statistics.words import word_of
 
 _NORMAL = 1.959964
 """Of a 95 % interval."""
 
 
-def case_of(claim: Claim, more_calls: tuple[Call, ...] = ()) -> Case:
-    """Give the case of a claim; calls entered later stand in for those of the file on the same criterion."""
+def case_of(claim: Claim, more_calls: tuple[Call, ...] = (), reproduced: Record | None = None) -> Case:
+    """Give the case of a claim.
+
+    Calls entered later stand in for those of the file on the same criterion, a reproduction for what the file says of it.
+    """
     task, field = claim.task, claim.field
     baselines = [own for own in claim.results if own.role == "baseline"]
     best = next((own for own in baselines if own.is_best), None)
@@ -56,9 +60,7 @@ def case_of(claim: Claim, more_calls: tuple[Call, ...] = ()) -> Case:
         dictionary=DictionaryFacts(
             claim.dictionary.kind, claim.dictionary.l0, claim.dictionary.latents, claim.dictionary.note
         ),
-        public=PublicFacts(
-            claim.public.is_public, claim.public.artefacts, claim.public.reproducible, claim.public.note
-        ),
+        public=_public(claim, reproduced),
         robust=RobustFacts(
             attempted=claim.robustness.attempted,
             usable=claim.robustness.usable,
@@ -71,6 +73,14 @@ def case_of(claim: Claim, more_calls: tuple[Call, ...] = ()) -> Case:
         ),
         calls=(*calls, *more_calls),
     )
+
+
+def _public(claim: Claim, reproduced: Record | None) -> PublicFacts:
+    own = claim.public
+    if reproduced is None:
+        return PublicFacts(own.is_public, own.artefacts, own.reproducible, own.note)
+    note = f"{reproduced}; {own.note}" if own.note else str(reproduced)
+    return PublicFacts(own.is_public, own.artefacts, "no" if reproduced.apart else "yes", note)
 
 
 def bounds(own: Result) -> tuple[float, float, str] | None:

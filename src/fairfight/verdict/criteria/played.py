@@ -39,6 +39,7 @@ def case_of(roster: Roster, verdict: Verdict, calls: tuple[Call, ...] = ()) -> C
         main=_beat(verdict.deciding),
         every=_beat(verdict.every.compared),
         controls=tuple(_controls(roster, verdict)),
+        moot_controls=_moot_controls(roster, verdict),
         rivals=tuple(_beat(own, _kind(roster, own.defender)) for own in verdict.rivals),
         dictionary=_dictionary(roster, verdict),
         public=PublicFacts(
@@ -93,13 +94,23 @@ def _has_cards(roster: Roster) -> bool:
 
 
 def _controls(roster: Roster, verdict: Verdict) -> Iterator[Beat]:
+    moot = dict(_moot_controls(roster, verdict))
     for own in verdict.controls:
         kind = _kind(roster, own.defender)
+        if kind in moot:
+            continue
         yield _beat(own, kind)
         if kind == _REMOVED:
             yield Beat(
                 own.defender, own.macro.word, "On neurons the method reads the activations themselves.", "removed"
             )
+
+
+def _moot_controls(roster: Roster, verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    method = roster.contenders[verdict.challenger].method
+    if roster.run.get("reads", {}).get(method) != "codes":
+        return ()
+    return (("shuffled", f"it changes what codes stand for, not the codes, and {method} reads codes alone"),)
 
 
 def _kind(roster: Roster, name: str) -> str:

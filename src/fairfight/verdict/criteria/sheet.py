@@ -169,8 +169,9 @@ def beats(case: Case) -> Finding:
 def necessary(case: Case) -> Finding:
     """The same method without a learned dictionary does worse, tested as a paired difference."""
     played = {own.kind for own in case.controls}
-    missing = [kind for kind in CONTROLS if kind not in played]
-    evidence = " ".join(own.evidence for own in case.controls) or "No control was played."
+    missing = [kind for kind in CONTROLS if kind not in played and kind not in dict(case.moot_controls)]
+    moot = [f"{kind} shows nothing here: {why}." for kind, why in case.moot_controls]
+    evidence = " ".join([*([own.evidence for own in case.controls] or ["No control was played."]), *moot])
     level = [own for own in case.controls if own.word in ("loses", "ties")]
     if level:
         return Finding(
