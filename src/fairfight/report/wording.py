@@ -151,7 +151,7 @@ def _by_word(compared: Sequence[Compared]) -> tuple[list[str], list[str]]:
 
 def notes(verdict: Verdict, *, shows_gaps: bool = True) -> list[str]:
     """Give what belongs beside a verdict on a terminal, a sentence or two each: ties, gaps, controls, warnings."""
-    found = [against_every(verdict), sensitivity(verdict), textbook(verdict)]
+    found = [against_every(verdict), sensitivity(verdict), left_out(verdict), textbook(verdict)]
     found += [tied(verdict.challenger, verdict.challenger_ties), tied(verdict.defender, verdict.defender_ties)]
     if shows_gaps and verdict.gaps:
         found.append(f"Reconstruction gap (AUROC, mean over test sets): {' '.join(map(gap, verdict.gaps))}")
@@ -249,6 +249,18 @@ def sensitivity(verdict: Verdict) -> str:
     return (
         f"{could} Were the difference what it seems, {_times(own.needed.everything)} as many clusters and seeds{clusters} "
         f"would settle it ({settled})."
+    )
+
+
+def left_out(verdict: Verdict) -> str:
+    """Give what the difference is with any one part left out as a sentence; "" where there is one of everything."""
+    own = verdict.left_out
+    if not own:
+        return ""
+    least, most = min(own, key=own.__getitem__), max(own, key=own.__getitem__)
+    return (
+        f"With any one test set or seed left out the difference lies between {signed(own[least])} (without {least}) and "
+        f"{signed(own[most])} (without {most})."
     )
 
 

@@ -118,6 +118,8 @@ class Verdict:
     defender_ties: tuple[str, ...]
     every: Hardest
     sensitivity: Sensitivity
+    left_out: Mapping[str, float]
+    """The deciding difference on the mean over test sets without one test set, split seed or dictionary seed, by its name."""
     auroc: Compared
     tpr: Compared | None
     """Nothing where no calibration scores were kept."""

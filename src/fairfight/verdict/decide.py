@@ -16,6 +16,7 @@ from fairfight.verdict.board import MACRO, Board, Metric
 from fairfight.verdict.budget import AtShare, Budgeted, budget_of, charges, held_to_budget, over_budget
 from fairfight.verdict.caution import warnings_about
 from fairfight.verdict.cost import DICTIONARY_SHARE, Spent, break_even, spent
+from fairfight.verdict.left_out import differences_without
 from fairfight.verdict.roster import Entry, Roster, read_roster
 from fairfight.verdict.select import Chosen, choose
 from fairfight.verdict.statistics import words
@@ -140,6 +141,7 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
         defender_ties=case.defender.ties,
         every=_hardest(case, compare),
         sensitivity=_sensitivity(case, adjusted.level),
+        left_out=differences_without(board, challenger, defender, question.metric),
         auroc=auroc,
         tpr=compare(challenger.name, defender.name, "tpr") if board.point else None,
         operating_point=board.point,

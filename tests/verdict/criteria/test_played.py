@@ -1,5 +1,7 @@
 """The criteria of a run: what was crippled, peeked at or replaced is caught by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from fairfight.study import Question
@@ -90,6 +92,31 @@ def test_a_win_that_one_test_set_makes_is_brittle(planted, found):
     own = _finding(found(skills), "robust")
     assert own.status == "not met"
     assert "did not survive: unseen_families" in own.evidence
+
+
+def test_a_win_that_one_dictionary_seed_makes_is_brittle(planted, tmp_path):
+    skills = [
+        planted.skill("latent_probe[sae]", "dictionary", 3.0, 3.0, dictionary_seeds=(0, 1, 2)),
+        planted.skill("logistic_probe", "baseline", 1.0, 1.0),
+    ]
+    ledger = planted.build(tmp_path, planted.World(skills=skills))
+    verdict = judge(ledger, QUESTION)
+    names = [*planted.TEST_SETS, *(f"split seed {i}" for i in (1, 2, 3)), *(f"dictionary seed {i}" for i in (0, 1, 2))]
+    assert list(verdict.left_out) == names
+    assert verdict.left_out["dictionary seed 1"] == pytest.approx(_without_dictionary_seed(ledger, 1))
+    roster = read_roster(ledger)
+    brittle = replace(verdict, left_out=verdict.left_out | {"dictionary seed 1": 0.0})
+    assert "did not survive: dictionary seed 1;" in _finding(sheet(case_of(roster, brittle)), "robust").evidence
+    assert "did not survive" not in _finding(sheet(case_of(roster, verdict)), "robust").evidence
+
+
+def _without_dictionary_seed(ledger, left_out):
+    mean = {"latent_probe[sae]": [], "logistic_probe": []}
+    for trial in ledger.trials():
+        if trial.spec.purpose == "score" and trial.spec.dictionary_seed != left_out:
+            mean[trial.spec.contender.name] += trial.outcome.test_auroc.values()
+    ours, theirs = (sum(own) / len(own) for own in mean.values())
+    return ours - theirs
 
 
 def test_the_task_says_why_anybody_wants_it_or_a_person_has_to(planted, found):

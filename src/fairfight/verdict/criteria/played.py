@@ -159,10 +159,6 @@ def _budget(roster: Roster, verdict: Verdict) -> BudgetFacts | None:
 
 
 def _turned(verdict: Verdict) -> Iterator[str]:
-    """Give the test sets without which the mean would not be ahead."""
-    if verdict.macro.word != "wins":
-        return
-    for left_out in verdict.sets:
-        rest = [own.difference for name, own in verdict.sets.items() if name != left_out]
-        if rest and sum(rest) / len(rest) <= verdict.question.margin:
-            yield left_out
+    """Give the test sets and seeds without which the mean would not be ahead."""
+    if verdict.macro.word == "wins":
+        yield from (name for name, rest in verdict.left_out.items() if rest <= verdict.question.margin)
