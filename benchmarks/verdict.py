@@ -29,6 +29,8 @@ DESIGNS = {
     "clustered": World(cluster_size=6, cluster_deviation=1.5, clusters=120),
     "clustered, one seed": World(**ONE_SEED | {"clusters": 120}, cluster_size=6, cluster_deviation=1.5),
     "few seeds": World(seed_deviation=0.4, dictionary_deviation=0.4),
+    "two dictionary seeds": World(dictionary_seeds=2, dictionary_deviation=0.4),
+    "two seeds of each": World(seeds=2, dictionary_seeds=2),
     "saturated": World(distance=4.2, clusters=400),
     "saturated, one seed": World(**ONE_SEED, distance=4.2),
     "winner picked": World(contestants=8, baselines=8),

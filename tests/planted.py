@@ -17,7 +17,7 @@ from fairfight.records import Contender, Cost, ExampleRow, ExampleTable, Failed,
 from fairfight.study import Study, study_from
 
 TEST_SETS = ("in_distribution", "unseen_families")
-KINDS = ("kmeans", "random", "pca", "neurons", "shuffled")
+KINDS = ("kmeans", "random", "pca", "neurons", "shuffled", "frozen")
 """Dictionaries of these names are of these kinds; others are TopK SAEs."""
 FAMILIES = ("persona", "fiction", "")
 

@@ -364,3 +364,183 @@ def test_the_docket_prints_one_line_a_claim(call):
     assert any("shift_pythia" in line and "NO" in line and "Neel Nanda" in line for line in lines)
     sheets = json.loads(call("judge", str(docket), "--json")[1])["claims"]
     assert {own["sheet"]["overall"] for own in sheets} == {"NO", "NOT SHOWN"}
+
+
+DOCKET = Path(__file__).parents[1] / "docket"
+CLAIM = DOCKET / "golden_gate_claude.toml"
+TABLE = "task,method,side,score\n" + "".join(
+    f"t{place},{method},{side},{0.7 + place / 100}\n"
+    for place in range(6)
+    for method, side in (("sae", "dictionary"), ("probe", "baseline"))
+)
+FOR_TABLES = (
+    *(("--map", "task=task"), ("--dictionary", "sae"), ("--rival", "x"), ("--control", "x"), ("--metric", "f1")),
+    *(("--clusters", "c.json"), ("--challenger", "sae"), ("--defender", "probe"), ("--margin", "0.01"), ("--level", "0.95")),
+)  # fmt: skip
+A_CALL = ("--call", "downstream=met", "--by", "A", "--because", "x")
+
+
+@pytest.fixture
+def refused(call):
+    """Give what the command line says of what it refuses."""
+
+    def run(*arguments):
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, ""), err
+        assert "Traceback" not in err
+        return " ".join(err.split())
+
+    return run
+
+
+@pytest.mark.parametrize("option", FOR_TABLES)
+def test_what_is_for_a_table_is_refused_on_a_run_and_on_a_claim(refused, ledger, option):
+    for path, what in ((ledger.folder, "a run"), (CLAIM, "a claim"), (DOCKET, "a folder of claims")):
+        said = refused("judge", path, *option)
+        assert f"{option[0]} does nothing here: {path} is judged as {what}, and" in said
+        assert f"Leave {option[0]} out" in said
+
+
+@pytest.mark.parametrize("option", [A_CALL, ("--by", "A"), ("--because", "x"), ("--private",), ("--pages", "p")])
+def test_what_is_for_a_claim_is_refused_on_a_table(refused, tmp_path, option):
+    (tmp_path / "scores.csv").write_text(TABLE)
+    said = refused("judge", tmp_path / "scores.csv", *option)
+    assert f"{option[0]} does nothing here" in said
+    assert "is judged as a table of scores" in said
+    assert not (tmp_path / "p").exists()
+
+
+def test_pages_are_refused_on_a_run(refused, ledger, tmp_path):
+    assert "--pages does nothing here" in refused("judge", ledger.folder, "--pages", tmp_path / "pages")
+    assert not (tmp_path / "pages").exists()
+
+
+@pytest.mark.parametrize("option", [("--by", "A"), ("--because", ""), ("--private",)])
+def test_what_belongs_to_a_call_is_refused_without_one(refused, ledger, option):
+    for path in (ledger.folder, CLAIM, DOCKET):
+        assert f"{option[0]} belongs to a call, and there is none" in refused("judge", path, *option)
+
+
+def test_nobody_plays_against_themselves(refused, tmp_path):
+    (tmp_path / "scores.csv").write_text(TABLE)
+    said = refused("judge", tmp_path / "scores.csv", "--challenger", "sae", "--defender", "sae")
+    assert "--challenger and --defender are both 'sae'" in said
+
+
+def test_a_metric_is_refused_where_the_layout_knows_it_and_taken_where_it_does_not(call, refused, tmp_path):
+    (tmp_path / "scores.csv").write_text(TABLE)
+    code, out, _ = call("judge", tmp_path / "scores.csv", "--metric", "f1", "--json")
+    assert code == 0
+    assert json.loads(out)["verdicts"][0]["metric"] == "F1"
+    known = tmp_path / "results_2026-01-01T00-00-00.json"
+    tasks = {"a": {"acc,none": 0.5}, "b": {"acc,none": 0.6}}
+    known.write_text(json.dumps({"results": tasks, "configs": {}, "n-shot": {}, "model_name": "m"}))
+    said = refused("judge", known, "--metric", "f1")
+    assert "has the layout lm_eval, which says what its scores are. Leave --metric out" in said
+
+
+def test_a_call_is_refused_on_a_run_that_asks_nothing_of_a_dictionary(refused, planted, tmp_path):
+    ledger = planted.build(tmp_path)
+    run = ledger.run()
+    run["study"]["questions"] = [{**own, "challenger": "control"} for own in run["study"]["questions"]]
+    ledger.write_run(run)
+    assert "asks no question of a dictionary" in refused("judge", ledger.folder, *A_CALL)
+    assert not (tmp_path / "calls.jsonl").exists()
+
+
+def test_a_call_that_the_evidence_decides_is_not_kept_with_a_run(refused, planted, tmp_path):
+    ledger = planted.build(tmp_path)
+    refused("judge", ledger.folder, "--call", "beats=met", "--by", "A", "--because", "x")
+    assert not (tmp_path / "calls.jsonl").exists()
+
+
+def test_a_path_longer_than_any_is_named_and_no_traceback(refused, tmp_path):
+    long = "x" * 5000
+    for command in (("judge", long), ("run", long), ("report", long), ("reproduce", long), ("train", long)):
+        assert long[:40] in refused(*command)
+    assert "--pages" in refused("judge", CLAIM, "--pages", tmp_path / long)
+
+
+def test_pages_that_cannot_be_written_are_spoken_of_as_pages(refused, tmp_path):
+    (tmp_path / "taken").write_text("")
+    for place in (tmp_path / "taken", tmp_path / "taken" / "below", Path("/proc/nowhere")):
+        said = refused("judge", CLAIM, "--pages", place)
+        assert f"--pages {place} takes no pages" in said
+        assert "runs_folder" not in said
+
+
+@pytest.mark.parametrize("name", ["golden_gate_claude.calls.jsonl", "golden_gate_claude.reproduced.jsonl"])
+@pytest.mark.parametrize("content", [b'{"on": "\xff"}', b"[" * 100_000])
+def test_a_damaged_file_beside_a_claim_is_named_with_its_line(call, tmp_path, name, content):
+    (tmp_path / CLAIM.name).write_bytes(CLAIM.read_bytes())
+    (tmp_path / name).write_bytes(content)
+    code, out, err = call("judge", tmp_path / CLAIM.name)
+    assert (code, out) == (1, "")
+    assert f"{name}, line 1 is no " in " ".join(err.split())
+
+
+@pytest.fixture
+def docket(tmp_path):
+    """Give a folder with a good claim, and files that are none."""
+    (tmp_path / "good.toml").write_bytes(CLAIM.read_bytes())
+    (tmp_path / "broken.toml").write_text("name = ")
+    (tmp_path / "study.toml").write_bytes((DOCKET.parent / "studies" / "quick.toml").read_bytes())
+    (tmp_path / "training.toml").write_bytes((DOCKET.parent / "training" / "minilm.toml").read_bytes())
+    return tmp_path
+
+
+def test_a_bad_claim_keeps_no_good_one_back(call, docket):
+    code, out, err = call("judge", docket, "--pages", docket / "pages")
+    said = " ".join(err.split())
+    assert code == 2
+    assert "golden_gate_claude" in out
+    assert (docket / "pages" / "golden_gate_claude.md").is_file()
+    for words in ("broken.toml is not TOML", "This is a study: `fairfight run`", "This is a training file"):
+        assert words in said
+    code, out, err = call("judge", docket, "--json")
+    found = json.loads(out)
+    assert (code, err, len(found["claims"])) == (2, "", 1)
+    assert [Path(own["file"]).name for own in found["errors"]] == ["broken.toml", "study.toml", "training.toml"]
+    assert found["errors"][0]["error"] == "StudyError"
+
+
+def test_two_claims_of_one_name_are_both_refused_by_their_files(call, docket):
+    (docket / "twin.toml").write_bytes(CLAIM.read_bytes())
+    code, out, err = call("judge", docket)
+    said = " ".join(err.split())
+    assert code == 2
+    assert "golden_gate_claude" not in out
+    assert f"{docket / 'good.toml'} and {docket / 'twin.toml'} carry one name, 'golden_gate_claude'" in said
+
+
+STEERING = "\x1b]0;own\x07\x9b31m\u202eseY\u2066\r\x7f"
+CONTROLS = {own for own in STEERING if not own.isprintable()}
+
+
+def test_no_character_that_steers_a_terminal_reaches_it(call, docket):
+    said = json.dumps(f"fun{STEERING}\ttask", ensure_ascii=True).replace("\x7f", "\\u007f")
+    text = CLAIM.read_text().replace('title = "', f'who = {said}\nhistory = [{said}]\ntitle = "', 1)
+    text = text.replace('who = "Anthropic"\n', "").replace(
+        'name = "a chat model that is fun to talk to"', f"name = {said}"
+    )
+    (docket / "good.toml").write_text(text)
+    (docket / "broken.toml").write_text(f"[{said}]\nx = 1")
+    for arguments in (("judge", docket / "good.toml"), ("judge", docket), ("judge", docket / "broken.toml")):
+        _, out, err = call(*arguments)
+        assert not set(out + err) & CONTROLS
+    _, out, _ = call("judge", docket / "good.toml")
+    assert "[U+001B]]0;own[U+0007][U+009B]31m[U+202E]seY[U+2066][U+000D][U+007F]" in out.replace("\n", "")
+    _, out, _ = call("judge", docket / "good.toml", "--json")
+    assert json.loads(out)["claims"][0]["claim"]["task"]["name"] == f"fun{STEERING}\ttask"
+
+
+def test_no_character_that_steers_a_terminal_reaches_it_from_a_table(call, tmp_path):
+    file = tmp_path / f"sco{STEERING}res.csv"
+    file.write_text(TABLE)
+    code, out, err = call("judge", file)
+    assert code == 0, err
+    assert not set(out + err) & CONTROLS
+    assert "[U+202E]" in out
+    file.write_text(TABLE.replace("probe", f"pro{STEERING[:-2]}be"))
+    _, out, err = call("judge", file)
+    assert not set(out + err) & CONTROLS

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from fairfight.ledger import Ledger
-from fairfight.records import ExampleTable, content_hash, flattened
+from fairfight.records import ExampleTable, content_hash, flattened, plain
 from fairfight.registration import Entry, Log, examples_hash, registration_of, subject_of
 from fairfight.study import canonical_study
 
@@ -32,7 +32,7 @@ class Division:
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
-        return {**asdict(self), "changes": list(self.changes)}
+        return plain(self)
 
 
 class Played(NamedTuple):
@@ -74,15 +74,14 @@ def division_from(ledger: Ledger, run: Mapping[str, Any], table: ExampleTable, s
 
 def divide(entries: Sequence[Entry], played: Played) -> Division:
     """Give the division of a run from the lines of a log."""
-    own = [entry for entry in entries if entry.hash == played.hash]
+    wanted, subject = played.hash, subject_of(played.study)
+    own = [entry for entry in entries if entry.hash == wanted]
     registered = [entry for entry in own if entry.event == "registered"]
     begun = [entry for entry in own if entry.event == "begun"]
     start = next((entry for entry in begun if entry.sha256 == played.line), None)
     # The first run of this study, not this one: a run that was deleted has shown its scores all the same.
     why = _why(entries, played, registered, begun[0] if start else None)
-    before = [
-        entry for entry in entries[: start.number if start else None] if entry.subject == subject_of(played.study)
-    ]
+    before = [entry for entry in entries[: start.number if start else None] if entry.subject == subject]
     return Division(
         word="closed" if why.is_closed else "open",
         reason=why.reason,
@@ -90,7 +89,7 @@ def divide(entries: Sequence[Entry], played: Played) -> Division:
         registered=why.registered.time if why.registered else None,
         began=start.time if start else None,
         earlier_runs=start.earlier_runs if start else sum(entry.event == "begun" for entry in before),
-        earlier_registrations=sum(entry.event == "registered" and entry.hash != played.hash for entry in before),
+        earlier_registrations=sum(entry.event == "registered" and entry.hash != wanted for entry in before),
     )
 
 

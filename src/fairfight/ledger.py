@@ -18,11 +18,16 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from fairfight.errors import DamagedFileError, DiskFullError, InputError, has_no_room, refuse_place
 from fairfight.records import ExampleRow, ExampleTable, Trial, canonical_json, trial_from_json, trial_to_json
+
+Schema = TypeVar("Schema")
 
 
 class Ledger:
@@ -61,7 +66,16 @@ class Ledger:
         write_json(self.folder / "examples.json", asdict(table))
 
     def examples(self) -> ExampleTable:
-        """Give the examples that the trials scored."""
+        """Give the examples that the trials scored.
+
+        Raises:
+            InputError: they are not in the folder.
+        """
+        if not (self.folder / "examples.json").is_file():
+            raise InputError(
+                f"{self.folder} is no whole run: it holds a run.json, but no examples.json. Restore that file, or run the same study "
+                "again; what is there is not played twice."
+            )
         raw = read_json(self.folder / "examples.json")
         order = {seed: {name: tuple(ids) for name, ids in sets.items()} for seed, sets in raw["order"].items()}
         left_out = {seed: tuple(families) for seed, families in raw["left_out"].items()}
@@ -116,15 +130,58 @@ def read_json(file: Path) -> Any:
     try:
         wrapped = json.loads(file.read_bytes())
         content, checksum = wrapped["content"], wrapped["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+        # Python reads NaN and Infinity, which no record holds: the canonical text refuses them.
+        found = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedFileError(
             f"{file} is not a whole record ({error}). Delete it and run the same command again."
         ) from error
-    if hashlib.sha256(canonical_json(content).encode()).hexdigest() != checksum:
+    if found != checksum:
         raise DamagedFileError(
             f"{file} is not what its checksum says: it was edited. Delete it and run the same command again."
         )
     return content
+
+
+def append_line(file: Path, record: Mapping[str, Any]) -> None:
+    """Add a record as a line of JSON; two processes at once both add theirs.
+
+    Raises:
+        DiskFullError: nothing more can be written.
+        InputError: the folder takes no files.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # One write of one line to a file opened for appending is not torn apart by another's.
+        with FileIO(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666), "w") as sink:
+            sink.write(json.dumps(dict(record), ensure_ascii=True, allow_nan=False).encode() + b"\n")
+            os.fsync(sink.fileno())
+    except OSError as error:
+        if has_no_room(error):
+            raise DiskFullError(f"The disk is full: {file} could not take another line ({error.strerror}).") from error
+        refuse_place(file, error)
+        raise
+
+
+def read_lines(file: Path, schema: type[Schema], what: str) -> list[Schema]:
+    """Give the records of a file that `append_line` wrote, none where there is no file; `what` names one in errors.
+
+    Raises:
+        DamagedFileError: a line is no such record.
+    """
+    if not file.is_file():
+        return []
+    found, adapter = [], TypeAdapter(schema)
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        try:
+            found.append(adapter.validate_json(line, strict=False))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = "".join(f"{part}: " for part in first["loc"])
+            raise DamagedFileError(
+                f"{file}, line {number} is no {what} ({place}{first['msg']}). Mend or remove the line."
+            ) from error
+    return found
 
 
 def write_atomically(file: Path, content: bytes) -> None:

@@ -5,11 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 Side = Literal["dictionary", "baseline", "rival", "control"]
 """Which side a contender fights on. A rival (k-means) is scored and shown, a control must not win."""
+
+Family = Literal[
+    "dictionary",
+    "probing",
+    "finetuning",
+    "prompting",
+    "steering-vector",
+    "adversarial",
+    "erasure",
+    "text-only",
+    "floor",
+]
+"""What kind of method a contender is."""
+
+Contest = Literal["detect", "steer", "jailbreak", "erase", "unlearn", "discover", "explain"]
+
+FAIR_FIELD: Mapping[str, tuple[Family, ...]] = {
+    "detect": ("probing", "finetuning", "text-only", "floor"),
+    "steer": ("prompting", "steering-vector", "finetuning"),
+    "jailbreak": ("prompting", "steering-vector", "finetuning", "adversarial"),
+    "erase": ("erasure", "text-only", "finetuning"),
+    "unlearn": ("finetuning", "steering-vector", "probing", "prompting"),
+    "discover": ("text-only", "probing", "prompting"),
+    "explain": (),
+}
+"""Families of baselines that a fair field of each contest contains."""
 
 Purpose = Literal["tune", "score", "curve"]
 """`tune`: one configuration on seed 0, test sets sealed. `score`: the tuned settings on a scored seed.
@@ -27,6 +53,19 @@ def canonical_json(value: Any) -> str:
 def content_hash(value: Any) -> str:
     """Give the SHA-256 of a value's canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Give records as values that JSON can hold: names of fields are kept at every depth, tuples become lists."""
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if is_dataclass(value):
+        return {own.name: plain(getattr(value, own.name)) for own in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(inner) for inner in value]
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 def flattened(value: Any, name: str = "") -> list[tuple[str, str]]:

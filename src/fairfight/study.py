@@ -188,8 +188,16 @@ def read_sections(file: Path, schema: type[Schema], what: str, example: str) -> 
     """Give what a TOML file holds, by the tables and keys of `schema`; `what` and `example` name such a file in errors.
 
     Raises:
-        StudyError: the file is missing, unreadable, not TOML, not UTF-8, has an unknown key (the nearest known one is named), or an
-            impossible value.
+        StudyError: as for `read_toml`; or the file has an unknown key (the nearest known one is named), or an impossible value.
+    """
+    return sections_from(read_toml(file, what, example), schema, where=file.name)
+
+
+def read_toml(file: Path, what: str, example: str) -> dict[str, Any]:
+    """Give a TOML file as plain values; `what` and `example` name such a file in errors.
+
+    Raises:
+        StudyError: the file is missing, unreadable, too large, not UTF-8 or not TOML.
     """
     advice = f"Give a path to a .toml file, such as {example}."
     try:
@@ -198,20 +206,21 @@ def read_sections(file: Path, schema: type[Schema], what: str, example: str) -> 
             raise StudyError(
                 f"{file} has {len(content):,} bytes; {what} takes {LARGEST_FILE:,} at most. Data do not belong into it: name a file."
             )
-        raw = tomllib.loads(content.decode("utf-8"))
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        return tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise StudyError(f"{file} is nested too deeply to be {what}. {advice}") from None
     except FileNotFoundError:
         raise StudyError(f"There is no {what.removeprefix('a ')} file {file}. {advice}") from None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise StudyError(f"{file} cannot be read as {what} ({error.strerror}). {advice}") from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{file} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # Also what Python refuses by itself: an integer of thousands of digits, a NUL in the path.
         raise StudyError(
             f"{file} is not TOML: {error}. Mend that place; the format is described at toml.io."
         ) from error
-    return sections_from(raw, schema, where=file.name)
 
 
 def study_from(raw: dict[str, Any], *, where: str = "study") -> Study:

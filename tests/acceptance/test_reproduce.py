@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fairfight.cli import app
+from fairfight.errors import DamagedFileError
 from fairfight.study import study_from
 from fairfight.trials.run import with_canonical_sites
 
@@ -35,6 +36,7 @@ dictionary_quality = "known"
 kind = "topk"
 [public]
 is_public = true
+artefacts = ["a table"]
 reproducible = "unknown"
 [[results]]
 against = "a probe"
@@ -113,12 +115,48 @@ def test_a_number_that_comes_out_otherwise_ends_with_1_and_leaves_the_claim_unsh
     assert _sheet(tmp_path)["status"] == "not shown"
 
 
-def test_a_claim_that_was_edited_since_is_not_the_one_that_came_out(call, tmp_path):
-    call("--at", tmp_path / "scores.csv")
+@pytest.mark.parametrize(("challenger", "came"), [(0.9025, 2), (0.93, 1)])
+@pytest.mark.parametrize("edit", [("{}", "{}1"), ("[evidence]", "[evidence]\ntolerance = 0.01"), ("[evidence]", "")])
+def test_a_claim_that_was_edited_since_is_not_the_one_that_came_out_and_hides_nothing(
+    call, tmp_path, challenger, came, edit
+):
+    call("--at", tmp_path / "scores.csv", challenger=challenger)
     file = tmp_path / "mine.toml"
-    file.write_text(file.read_text().replace("0.9025", "0.9024"))
+    text = file.read_text().replace('reproducible = "unknown"', 'reproducible = "yes"')
+    old, new = (own.format(challenger) for own in edit)
+    file.write_text(text.replace(old, new) if new else text.partition(old)[0])
     assert _sheet(tmp_path)["status"] == "not shown"
-    assert "came out" not in _sheet(tmp_path)["evidence"]
+    said = (
+        f"reproducible: unknown; reproduced before its numbers were edited ({came} of 2 came out); reproduce it again"
+    )
+    assert said in _sheet(tmp_path)["evidence"]
+    call("--at", tmp_path / "scores.csv")
+    assert "reproduced before" not in _sheet(tmp_path)["evidence"]
+
+
+def test_what_is_looked_at_without_a_record_is_kept_nowhere(call, tmp_path):
+    before = {"scores.csv", "mine.toml"}
+    answer = call("--at", tmp_path / "scores.csv", "--no-record")
+    assert answer.exit_code == 0, answer.output
+    assert "Nothing was kept" in answer.output
+    assert call("--at", tmp_path / "scores.csv", "--no-record", "--json", challenger=0.93).exit_code == 1
+    assert {file.name for file in tmp_path.iterdir()} == before
+    call("--at", tmp_path / "scores.csv")
+    assert {file.name for file in tmp_path.iterdir()} == before | {"mine.reproduced.jsonl"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"numbers": -2}, {"numbers": 0, "apart": 0}, {"apart": 3}, {"apart": -1}, {"largest": -1.0}, {"tolerance": 0.0}],
+)
+def test_a_record_that_cannot_be_is_refused_with_its_line(call, tmp_path, change):
+    call("--at", tmp_path / "scores.csv")
+    file = tmp_path / "mine.reproduced.jsonl"
+    line = json.loads(file.read_text())
+    file.write_text(f"{json.dumps(line)}\n{json.dumps(line | change)}\n")
+    answer = CliRunner().invoke(app, ["judge", str(tmp_path / "mine.toml")])
+    assert isinstance(answer.exception, DamagedFileError)
+    assert "mine.reproduced.jsonl, line 2 is no reproduction" in str(answer.exception)
 
 
 def test_another_file_than_the_one_the_claim_stands_on_is_refused(call, tmp_path):

@@ -26,7 +26,14 @@ def _designs():
 
 
 DESIGNS = _designs()
-SHORT = ("independent, one seed", "clustered", "few seeds", "saturated, one seed", "winner picked, one baseline")
+SHORT = (
+    "independent, one seed",
+    "clustered",
+    "few seeds",
+    "two dictionary seeds",
+    "saturated, one seed",
+    "winner picked, one baseline",
+)
 
 
 def _within(share, studies, low, high):

@@ -32,7 +32,7 @@ def warned(planted, tmp_path):
 
 def test_a_fair_field_draws_no_warning_of_an_unfair_one(planted, warned):
     counts = {"probe[sae]": 8, "probe": 8, "probe[kmeans]": 8}
-    world = planted.World(skills=skills(planted, "random", "pca", "neurons"))
+    world = planted.World(skills=skills(planted, "random", "frozen", "shuffled", "pca", "neurons"))
     found = warned(world, configurations=counts, missing_families=[])
     assert not any(word in found for word in ("control", "unequally", "families", "dictionary seed"))
 
@@ -44,7 +44,8 @@ def test_missing_families_are_named(planted, warned):
 
 def test_missing_controls_are_named_for_the_side_that_needs_them(planted, warned):
     world = planted.World(skills=skills(planted, "pca"))
-    assert "No control dictionary of these kinds was played: random, neurons." in warned(world)
+    assert "No control dictionary of these kinds was played: random, frozen, shuffled, neurons." in warned(world)
+    assert "kinds was played: random, frozen, neurons." in warned(world, reads={"probe": "codes"})
     rival = QUESTION.model_copy(update={"challenger": "rival"})
     assert "No control" not in warned(world, rival)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from rich.markup import escape
 
 from fairfight import __version__, registry
 from fairfight.cli.bars import Bars
-from fairfight.cli.console import err, out, print_json
+from fairfight.cli.console import err, out, print_error, print_json
 from fairfight.cli.judging import judge, judged, roster_of, sheet_of, standings_of, verdicts_json
 from fairfight.cli.reproducing import reproduce
 from fairfight.cli.shown import (
@@ -263,8 +264,14 @@ def main() -> None:
         # Outside its standalone mode typer gives the code of an Exit back; Ctrl-C is one, with 130.
         code = app(standalone_mode=False)
     except FairfightError as error:
-        err.print(f"[red]fairfight: {type(error).__name__}[/]\n{escape(str(error))}", highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # Any path that is given may be longer than any file system takes, wherever it is first looked at.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print_error(InputError(f"{error.filename} cannot be a path ({error.strerror}). Give a shorter one."))
+        sys.exit(InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
     except Exception as error:

@@ -26,6 +26,7 @@ def reproduce(
             help="Where the table lies that the claim names; or a finished run of its study, which is then not played."
         ),
     ] = None,
+    no_record: Annotated[bool, typer.Option("--no-record", help="Keep nothing beside the claim.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Take a claim's numbers again from the study or table that it names, and keep beside the claim what came out.
@@ -34,17 +35,19 @@ def reproduce(
     """
     from fairfight.report.reproduction import reproduction_table
     from fairfight.verdict.claims import read_claim
-    from fairfight.verdict.reproduced import keep, record_file
+    from fairfight.verdict.reproduced import keep, record_file, record_of
 
     own = read_claim(claim)
     found = _reproduced(own, claim.parent, at, is_quiet=as_json)
-    record = keep(claim, own, found)
+    record = record_of(own, found)
+    if not no_record:
+        keep(claim, record)
     if as_json:
         print_json({"claim": own.name, **found.to_json(), "record": record._asdict()})
     else:
         out.print(reproduction_table(found))
         out.print(f"{escape(own.name)}: {escape(str(record))}.", highlight=False)
-        out.print(f"Kept in {escape(str(record_file(claim)))}", soft_wrap=True)
+        out.print("Nothing was kept." if no_record else f"Kept in {escape(str(record_file(claim)))}", soft_wrap=True)
     if found.apart:
         raise typer.Exit(1)
 

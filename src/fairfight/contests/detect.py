@@ -20,20 +20,6 @@ from fairfight.numerics.ranking import auroc
 from fairfight.records import Cost, Scored
 from fairfight.shapes import ExampleScores
 
-FAMILIES = (
-    "dictionary",
-    "probing",
-    "finetuning",
-    "prompting",
-    "steering-vector",
-    "adversarial",
-    "erasure",
-    "text-only",
-    "floor",
-)
-FAIR_FIELD = ("probing", "finetuning", "text-only", "floor")
-"""Families of baselines that a fair `detect` field must contain."""
-
 
 class Detector(Protocol):
     """What a method gives back: one score an example, larger for the positive class."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from fairfight.report.tables import Rows, drawn, markdown
+from fairfight.report.tables import Rows, drawn, escaped, markdown, visible
 from fairfight.verdict.claims import Claim, Result
 from fairfight.verdict.criteria.case import CRITERIA, Call, Finding
 from fairfight.verdict.criteria.sheet import Sheet
@@ -53,7 +53,7 @@ def docket_table(judged: Sequence[Judged]) -> Table:
     table = Table("claim", "word", "because", box=None, header_style="bold")
     table.columns[2].no_wrap, table.columns[2].overflow = True, "ellipsis"
     for name, word, because, *_ in docket_rows(judged).cells:
-        table.add_row(Text(name, no_wrap=True), Text(word, style=STYLES[word], no_wrap=True), Text(because))
+        table.add_row(Text(name, no_wrap=True), Text(word, style=STYLES[word], no_wrap=True), Text(visible(because)))
     return table
 
 
@@ -85,13 +85,15 @@ def docket_page(judged: Sequence[Judged]) -> str:
     linked = tuple((f"[{name}]({name}.md)", *rest) for name, *rest in rows.cells)
     counts = {word: sum(own.sheet.overall == word for own in judged) for word in ("YES", "NO", "NOT SHOWN")}
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return f"# Docket\n\n{len(judged)} claims: {said}. Written by `fairfight judge docket/ --pages docs/docket`.\n\n{markdown(Rows(rows.columns, linked))}\n"
+    return f"# Docket\n\n{len(judged)} claims: {said}. Written by `fairfight judge --pages`.\n\n{markdown(Rows(rows.columns, linked))}\n"
 
 
 def _page_parts(claim: Claim, sheet: Sheet) -> Iterator[str]:
-    yield f"# {claim.title}"
-    yield f"{claim.who}, {claim.when}. {claim.says}"
-    yield f"**Would it resolve YES? {sheet.overall}.**" + (f" Because: {why(sheet)}." if sheet.deciding else "")
+    yield f"# {escaped(claim.title)}"
+    yield escaped(f"{claim.who}, {claim.when}. {claim.says}")
+    yield f"**Would it resolve YES? {sheet.overall}.**" + (
+        f" Because: {escaped(why(sheet))}." if sheet.deciding else ""
+    )
     yield markdown(sheet_rows(sheet))
     if claim.results:
         yield "## Numbers"
@@ -103,12 +105,12 @@ def _page_parts(claim: Claim, sheet: Sheet) -> Iterator[str]:
         )
     yield "## Sources"
     yield "\n".join(
-        f"- **{key}** ({own.status}): {own.what}{f'; {own.identifier}' if own.identifier else ''}"
+        f"- **{escaped(key)}** ({own.status}): {escaped(own.what)}{f'; {escaped(own.identifier)}' if own.identifier else ''}"
         for key, own in claim.sources.items()
     )
     if claim.history:
         yield "## Later"
-        yield "\n".join(f"- {line}" for line in claim.history)
+        yield "\n".join(f"- {escaped(line)}" for line in claim.history)
 
 
 def _cells(own: Result) -> tuple[str, ...]:
@@ -125,5 +127,5 @@ def _cells(own: Result) -> tuple[str, ...]:
 def _styled(rows: Rows, *, title: str) -> Table:
     table = drawn(Rows(rows.columns, ()), title=title, caption="")
     for cells in rows.cells:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
+        table.add_row(*(Text(visible(cell), style=STYLES.get(cell, "")) for cell in cells))
     return table

@@ -51,7 +51,7 @@ def notes(verdict: TableVerdict) -> Iterator[str]:
     if verdict.quivers is not None:
         yield _quiver(verdict.quivers)
     if verdict.main.unpaired:
-        yield f"{verdict.main.unpaired} plays of one side have no counterpart on the other, and are left out."
+        yield f"{verdict.main.unpaired} tasks or conditions were not played by both under every seed that both have, and are left out."
     for flaw in verdict.flaws:
         yield f"Flaw, {flaw.name}: {flaw.found}"
     yield from verdict.limits
@@ -108,7 +108,7 @@ def _caption(verdicts: Sequence[TableVerdict]) -> str:
     own = verdicts[0]
     by = sorted({verdict.main.interval_by for verdict in verdicts})
     return (
-        f"Paired differences, challenger minus defender, with intervals over clusters of tasks ({' or '.join(by)}, {own.asked.draws:,} draws); "
+        f"Paired differences, challenger minus defender, with intervals over clusters of tasks ({' or '.join(by)}, {own.asked.draws:,} draws or more); "
         f"margin {number(own.asked.margin)}. Best of each side and hardest baseline at the level that Holm's adjustment for "
-        f"{own.questions} table(s) leaves of {percent(own.asked.level)}."
+        f"{own.questions} table(s) leaves of {percent(own.asked.level)}, further out where the scores themselves chose the best."
     )

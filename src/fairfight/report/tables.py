@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from fairfight.verdict.cost import DICTIONARY_SHARE, SHARES, Spent
 from fairfight.verdict.gains import Gain
 from fairfight.verdict.roster import Entry, Roster
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it: control characters but tab and newline, overrides of the direction of
+writing; and halves of surrogate pairs, which no terminal can be given."""
 _STYLE = {"wins": "bold green", "loses": "bold red", "ties": "bold yellow", "undecided": "bold"}
 
 
@@ -191,10 +195,22 @@ def _share_cells(own: AtShare) -> tuple[str, ...]:
     return share, *names, own.word or "none", str(len(own.over))
 
 
+def visible(text: str) -> str:
+    """Give a text with each control character as its code point in brackets: `[U+001B]`."""
+    return _STEERING.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
 def markdown(rows: Rows) -> str:
-    """Give rows as a Markdown table."""
+    """Give rows as a Markdown table; what a cell holds is text, never markup."""
     lines = [rows.columns, tuple("---" for _ in rows.columns), *rows.cells]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(escaped, line)) + " |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Give a text on one line that Markdown shows as it is, in a table too: no HTML, no end of a cell."""
+    for mark, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
+        text = text.replace(mark, code)
+    return " ".join(visible(text).splitlines())
 
 
 def markdown_scores(roster: Roster, found: Sequence[Standing]) -> str:
@@ -202,10 +218,12 @@ def markdown_scores(roster: Roster, found: Sequence[Standing]) -> str:
 
     A cell is the mean over dictionary seeds. Contenders that lack a seed stand below the tables with what they lack.
     """
-    parts = [markdown(score_rows(roster, found)), *limits(roster.run)]
-    parts += [f"**{name}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
+    parts = [markdown(score_rows(roster, found)), *map(escaped, limits(roster.run))]
+    parts += [f"**{escaped(name)}**\n\n{markdown(seed_rows(roster, name))}" for name in roster.test_sets]
     if roster.incomplete:
-        parts.append("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
+        parts.append(
+            escaped("Incomplete: " + "; ".join(f"{name}: {why}" for name, why in roster.incomplete.items()) + ".")
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -289,10 +307,12 @@ def _caption(verdicts: Sequence[Verdict]) -> str:
 
 def drawn(rows: Rows, *, title: str, caption: str) -> Table:
     """Give rows as a terminal table; words of a verdict carry their colour."""
-    table = Table(title=title, caption=Text(caption), caption_justify="left")
+    table = Table(
+        title=Text(visible(title), style="table.title"), caption=Text(visible(caption)), caption_justify="left"
+    )
     for column in rows.columns:
         table.add_column(column, overflow="fold")
     for cells in rows.cells:
         # Text, not markup: "probe[sae]" would read as a tag.
-        table.add_row(*(Text(cell, style=_STYLE.get(cell, "")) for cell in cells))
+        table.add_row(*(Text(visible(cell), style=_STYLE.get(cell, "")) for cell in cells))
     return table

@@ -10,20 +10,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from fairfight import registry
 from fairfight.activations.pool import check_pooling
-from fairfight.contests.detect import FAIR_FIELD, FAMILIES, DetectMethod
+from fairfight.contests.detect import DetectMethod
 from fairfight.errors import PluginError, StudyError, nearest
 from fairfight.models.sites import canonical
-from fairfight.records import Contender, Side, TrialSpec
+from fairfight.records import FAIR_FIELD, Contender, Family, Side, TrialSpec
 from fairfight.study import Study
 from fairfight.trials.order import even_order
 from fairfight.trials.plugins import check_name, check_parts, check_value, dictionary_seeds, names_of
 
 Settings = Mapping[str, Any]
 TUNING_SEED = 0
+_FAMILIES = get_args(Family)
 _RESERVED = "configurations"
 _LARGEST_SPACE = 100_000
 """Configurations of a method, of which a handful are tried: 3 MB and 0.05 s for the first eight of so many."""
@@ -57,7 +58,7 @@ def contenders(study: Study) -> list[Contender]:
 def missing_families(field: Sequence[Contender]) -> list[str]:
     """Give the families that a fair field of baselines must contain and this one does not."""
     present = {contender.family for contender in field if contender.side == "baseline"}
-    return [family for family in FAIR_FIELD if family not in present]
+    return [family for family in FAIR_FIELD["detect"] if family not in present]
 
 
 def method_class(name: str) -> Any:
@@ -69,9 +70,9 @@ def method_class(name: str) -> Any:
     method = registry.load("methods", name)
     parts = ("family", "needs_dictionary", "space", "strength", "fit", "notes")
     check_parts(method, f"The method '{name}'", parts, "`DetectMethod` in fairfight/contests/detect.py")
-    if method.family not in FAMILIES:
+    if method.family not in _FAMILIES:
         raise PluginError(
-            f"The method '{name}' has the family '{method.family}'; known: {', '.join(FAMILIES)}.{nearest(method.family, FAMILIES)}"
+            f"The method '{name}' has the family '{method.family}'; known: {', '.join(_FAMILIES)}.{nearest(method.family, _FAMILIES)}"
         )
     return method
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from fairfight.records import plain
 from fairfight.study import Question
 from fairfight.verdict.board import Metric
 from fairfight.verdict.budget import Budgeted
@@ -70,6 +71,16 @@ class Sensitivity:
     """Smallest true difference that it would have called with a chance of 80 %."""
     needed: Needed
     """Times as many clusters (or of everything) that would settle the question, were the difference what it seems."""
+
+
+@dataclass(frozen=True)
+class Peeking:
+    """A contender that is better on sealed texts than on those that it was fitted on."""
+
+    name: str
+    test_set: str
+    test_auroc: float
+    train_auroc: float
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,8 @@ class Verdict:
     failed: tuple[str, ...]
     excluded: tuple[str, ...]
     """Contenders that lack a scored seed, each with what it lacks, and those that exceed the budget, with what they cost."""
+    peeking: tuple[Peeking, ...]
+    """Whose scores nobody should believe, of any side."""
     warnings: tuple[str, ...]
     costs: Costs
     budget: Budgeted | None
@@ -168,17 +181,4 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Give the verdict as plain values that JSON can hold, `sets` and `macro` included."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "question"}
-        record = {name: _plain(value) for name, value in plain.items()}
-        decided = {"sets": _plain(self.sets), "macro": _plain(self.macro)}
-        return {"question": self.question.model_dump(mode="json"), **decided, **record}
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return value._asdict()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+        return plain(self) | {"sets": plain(self.sets), "macro": plain(self.macro)}

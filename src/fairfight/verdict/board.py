@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from fairfight.errors import EmptyClassError
 from fairfight.verdict.draws import draw
 from fairfight.verdict.roster import CALIBRATION, Entry, Roster
 from fairfight.verdict.statistics import words
@@ -65,10 +66,13 @@ class Board:
         of them a variant that was made from the other's, seed by seed; else they are each side's own.
         """
         ours, theirs = (self.played(name, metric) for name in (first, second))
-        if not self._share_dictionary_seeds(first, second):
-            one, two = (self.alone(name, metric) for name in (first, second))
-            return {name: one[name] - two[name] for name in one}
-        return {name: self.crossed(ours[name] - theirs[name], name) for name in ours}
+        if self._share_dictionary_seeds(first, second):
+            found = {name: self.crossed(ours[name] - theirs[name], name) for name in ours}
+        else:
+            found = {name: self.crossed(ours[name], name) - self.crossed(theirs[name], name) for name in ours}
+        if first == second:
+            return found
+        return {name: self._no_surer_than(own, ours[name], theirs[name]) for name, own in found.items()}
 
     def played(self, name: str, metric: Metric) -> Mapping[str, Played]:
         """Give a contender's statistic in every trial, by test set, and `macro`."""
@@ -86,8 +90,10 @@ class Board:
     def _share_dictionary_seeds(self, first: str, second: str) -> bool:
         one, two = (self.roster.entries[name] for name in (first, second))
         own, other = one.contender.dictionary, two.contender.dictionary
-        variants = {(own, self.roster.base_of(own)), (self.roster.base_of(other), other)}
-        return one.dictionary_seeds == two.dictionary_seeds and (own == other or (own, other) in variants)
+        is_variant = None not in (own, other) and (
+            self.roster.base_of(own) == other or self.roster.base_of(other) == own
+        )
+        return one.dictionary_seeds == two.dictionary_seeds and (own == other or is_variant)
 
     def _aurocs(self, entry: Entry) -> dict[str, Played]:
         return {name: auroc_of(self.roster, entry, name) for name in self.roster.test_sets}
@@ -105,11 +111,34 @@ class Board:
         names = (self.roster.hash, "thresholds")
         return draw(self.roster, (*self.roster.test_sets, CALIBRATION), self.replicates, names)
 
+    @staticmethod
+    def _no_surer_than(found: Crossed, ours: Played, theirs: Played) -> Crossed:
+        # Two that order every pair rightly look alike without being so: another cluster might part them.
+        are_perfect = not ours.spread.any() and not theirs.spread.any()
+        return replace(found, least_error=1 / found.clusters) if are_perfect else found
+
     @cached_property
-    def _clusters(self) -> Mapping[str, int]:
-        own = {name: self.roster.clusters_of(name) for name in self.roster.test_sets}
-        counts = {name: len(found) for name, found in own.items()}
-        return {**counts, MACRO: len(np.unique(np.concatenate(list(own.values()))))}
+    def _clusters(self) -> Mapping[str, float]:
+        by_class = {name: [self.roster.clusters_of(name, label) for label in (0, 1)] for name in self.roster.test_sets}
+        both = [np.unique(np.concatenate(own)) for own in zip(*by_class.values(), strict=True)]
+        return {name: _worth(name, own) for name, own in {**by_class, MACRO: both}.items()}
+
+
+def _worth(name: str, by_class: Sequence[np.ndarray]) -> float:
+    """Give as how many clusters those of two classes count: few of one class are few, however many the other has.
+
+    With K of a class its part in the variance goes with 1 / K and has K - 1 degrees of freedom; the sum of the two then has
+    (1/K + 1/L)^2 / (1 / (K^2 (K - 1)) + 1 / (L^2 (L - 1))) by Satterthwaite, and never more than all clusters less one.
+    """
+    counts = np.array([len(own) for own in by_class], dtype=np.float64)
+    if counts.min() < 2:
+        label = "positive" if counts[1] < 2 else "negative"
+        raise EmptyClassError(
+            f"'{name}' has {counts.min():.0f} cluster(s) of {label} texts; an error needs two of each class. Add texts that are not "
+            "variants of one another, or drop the set."
+        )
+    degrees = (1 / counts).sum() ** 2 / (1 / (counts**2 * (counts - 1))).sum()
+    return 1 + min(float(degrees), len(np.unique(np.concatenate(by_class))) - 1)
 
 
 def auroc_of(roster: Roster, entry: Entry, name: str) -> Played:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 
 from fairfight.errors import DamagedFileError, InputError, nearest
-from fairfight.ledger import write_atomically
+from fairfight.ledger import append_line, read_lines
 from fairfight.verdict.criteria.case import CRITERIA, Call
 
 
@@ -22,29 +21,30 @@ def read_calls(path: Path) -> tuple[Call, ...]:
     Raises:
         DamagedFileError: a line of the file is no call.
     """
-    file, found = calls_file(path), {}
-    if not file.is_file():
-        return ()
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    file, found = calls_file(path), ()
+    for number, call in enumerate(read_lines(file, Call, "call"), start=1):
         try:
-            call = Call(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise DamagedFileError(f"{file}, line {number} is no call ({error}). Mend or remove the line.") from error
-        _check(call, f"{file}, line {number}")
-        found[call.criterion] = call
-    return tuple(found.values())
+            _check(call, f"{file}, line {number}")
+        except InputError as error:
+            raise DamagedFileError(str(error)) from error
+        found = with_call(found, call)
+    return found
+
+
+def with_call(calls: tuple[Call, ...], call: Call) -> tuple[Call, ...]:
+    """Give the calls with one more, which replaces an earlier one on its criterion."""
+    return (*(own for own in calls if own.criterion != call.criterion), call)
 
 
 def add_call(path: Path, call: Call) -> None:
     """Enter a call; nothing that was entered before is lost.
 
     Raises:
-        InputError: the criterion or the word is none, or name or reason are empty.
+        InputError: the criterion or the word is none, name or reason are empty, or the place takes no files.
+        DiskFullError: nothing more can be written.
     """
     _check(call, "The call")
-    file = calls_file(path)
-    before = file.read_bytes() if file.is_file() else b""
-    write_atomically(file, before + json.dumps(call._asdict(), ensure_ascii=True).encode() + b"\n")
+    append_line(calls_file(path), call._asdict())
 
 
 def call_from(text: str, *, by: str, because: str, private: bool) -> Call:

@@ -7,33 +7,33 @@ from collections.abc import Iterator
 import numpy as np
 
 from fairfight.study import Question
-from fairfight.verdict.answer import Compared
-from fairfight.verdict.board import auroc_of
+from fairfight.verdict.answer import Compared, Peeking
+from fairfight.verdict.board import Board
+from fairfight.verdict.criteria.case import CONTROLS, REMOVED
 from fairfight.verdict.roster import Roster
-from fairfight.verdict.tpr import LOOSE_FPR, OperatingPoint
+from fairfight.verdict.tpr import LEAST_LOOSE_CLUSTERS, LEAST_LOOSE_NEGATIVES, LOOSE_FPR, OperatingPoint
 
 SATURATED = 0.99
 """A defender's mean AUROC from which differences can hardly be seen."""
 FEW_CLUSTERS = 20
 FEW_SEEDS = 3
 """Fewer split seeds, or fewer dictionary seeds, than this say little about how they differ."""
-PEEKING = 0.03
+LEARNABLE = 0.03
 """By how much AUROC on sealed texts of the training distribution may exceed that on the training texts themselves, beside
 two standard errors of the former."""
-CONTROLS = ("random", "pca", "neurons")
-"""Kinds of dictionary that a fair fight plays as controls."""
 
 
 def warnings_about(
     roster: Roster,
     question: Question,
     auroc: Compared,
+    peeking: tuple[Peeking, ...],
     point: OperatingPoint | None,
     failed: tuple[str, ...],
     incomplete: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Give the warnings that belong to a verdict, each a sentence."""
-    found = [*_peeking(roster), *_unfair_field(roster, question)]
+    found = [*map(_looked_at, peeking), *_unfair_field(roster, question, auroc.challenger)]
     for name, verdict in auroc.sets.items():
         if verdict.defender_score >= SATURATED:
             found.append(
@@ -48,7 +48,10 @@ def warnings_about(
             f"Only {len(seeds)} dictionary seed(s) were scored: intervals hardly know how dictionaries differ."
         )
     if point is None:
-        found.append("No calibration scores were kept, so no threshold and no TPR can be given.")
+        found.append(
+            "No TPR can be given: the calibration set kept no scores, or has fewer than the "
+            f"{LEAST_LOOSE_NEGATIVES} negative texts in {LEAST_LOOSE_CLUSTERS} clusters that a threshold at 5 % needs."
+        )
     elif point.fpr == LOOSE_FPR:
         found.append(f"The TPR is at a false positive rate of 5 %, not 1 %: {point.reason}.")
     if incomplete:
@@ -60,18 +63,26 @@ def warnings_about(
     return tuple(found)
 
 
-def _peeking(roster: Roster) -> Iterator[str]:
-    """Name who is better on the sealed in-distribution texts than on those that it was fitted on: nobody learns that."""
-    sealed = roster.test_sets[0]
-    for name, entry in sorted(roster.entries.items()):
-        own = auroc_of(roster, entry, sealed).mean
+def peeking(board: Board) -> tuple[Peeking, ...]:
+    """Give who is better on the sealed in-distribution texts than on those that it was fitted on: nobody learns that."""
+    return tuple(_peeking(board))
+
+
+def _peeking(board: Board) -> Iterator[Peeking]:
+    sealed = board.roster.test_sets[0]
+    for name, entry in sorted(board.roster.entries.items()):
+        own = board.played(name, "auroc")[sealed].mean
         test = float(own.values.mean())
         train = float(np.mean([play.outcome.train_auroc for play in entry.plays.values()]))
-        if test - 2 * own.cluster_error > train + PEEKING:
-            yield (
-                f"{name} has AUROC {test:.3f} on the sealed set '{sealed}', but {train:.3f} on the texts that it was fitted on: "
-                "it has seen the answers, or the set is another task. Look at its code before you believe any of its scores."
-            )
+        if test - 2 * own.cluster_error > train + LEARNABLE:
+            yield Peeking(name, sealed, test, train)
+
+
+def _looked_at(own: Peeking) -> str:
+    return (
+        f"{own.name} has AUROC {own.test_auroc:.3f} on the sealed set '{own.test_set}', but {own.train_auroc:.3f} on the texts that it was "
+        "fitted on: it has seen the answers, or the set is another task. Look at its code before you believe any of its scores."
+    )
 
 
 def _over_budget(roster: Roster, question: Question) -> list[str]:
@@ -80,24 +91,37 @@ def _over_budget(roster: Roster, question: Question) -> list[str]:
     return [f"{name}: {why}" for name, why in roster.barred.items() if roster.contenders[name].side in sides]
 
 
-def _unfair_field(roster: Roster, question: Question) -> Iterator[str]:
+def _unfair_field(roster: Roster, question: Question, challenger: str) -> Iterator[str]:
     if families := roster.run.get("missing_families"):
         yield f"The field lacks baselines of these families: {', '.join(families)}. A win here is not a fair win."
     if question.challenger == "dictionary":
         played = {roster.kind_of(entry.contender) for entry in roster.on_side("control")}
-        if lacking := [kind for kind in CONTROLS if kind not in played]:
+        moot = dict(moot_controls(roster, challenger))
+        if lacking := [kind for kind in CONTROLS if kind not in played and kind not in moot and kind != REMOVED]:
             yield f"No control dictionary of these kinds was played: {', '.join(lacking)}. What a win owes to the SAE stays open."
-    ours, theirs = (_tried(roster, side) for side in (question.challenger, question.defender))
-    if ours and theirs and ours != theirs:
+    tried = tried_by_side(roster, question)
+    if all(tried.values()) and len(set(tried.values())) > 1:
         yield (
-            f"The sides were tuned unequally: the {question.challenger} side tried {ours} configurations in all, the "
-            f"{question.defender} side {theirs}."
+            f"The sides were tuned unequally: the {question.challenger} side tried {tried[question.challenger]} configurations in all, the "
+            f"{question.defender} side {tried[question.defender]}."
         )
 
 
-def _tried(roster: Roster, side: str) -> int:
+def tried_by_side(roster: Roster, question: Question) -> dict[str, int]:
+    """Give how many configurations the question's challengers tried in all, then its defenders; 0: the run does not say."""
     counts = roster.run.get("configurations", {})
-    return sum(counts.get(name, 0) for name, own in roster.contenders.items() if own.side == side)
+    return {
+        side: sum(counts.get(name, 0) for name, own in roster.contenders.items() if own.side == side)
+        for side in (question.challenger, question.defender)
+    }
+
+
+def moot_controls(roster: Roster, challenger: str) -> tuple[tuple[str, str], ...]:
+    """Give the kinds of controls that can show nothing about a challenger, by what its method reads, with why."""
+    method = roster.contenders[challenger].method
+    if roster.run.get("reads", {}).get(method) != "codes":
+        return ()
+    return (("shuffled", f"it changes what codes stand for, not the codes, and {method} reads codes alone"),)
 
 
 def _dictionary_seeds(roster: Roster, auroc: Compared) -> set[int]:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from fairfight.errors import InputError
-from fairfight.study import Section, read_sections
+from fairfight.errors import InputError, StudyError
+from fairfight.records import Contest, Family, content_hash
+from fairfight.study import Section, read_toml, sections_from
 
-Family = Literal[
-    "dictionary",
-    "probing",
-    "steering-vector",
-    "prompting",
-    "finetuning",
-    "adversarial",
-    "erasure",
-    "text-only",
-    "floor",
-    "unlearning",
-]
+EXAMPLE = "docket/golden_gate_claude.toml"
 
 
-class Source(Section):
+class Part(Section):
+    """A table of a claim: its numbers are finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Source(Part):
     """Where numbers come from."""
 
     what: str
@@ -37,25 +33,25 @@ class Source(Section):
     """Read there; calculated from files there; read about elsewhere; from memory."""
 
 
-class ClaimedTask(Section):
+class ClaimedTask(Part):
     """What is claimed to be won."""
 
     name: str
-    contest: Literal["detect", "steer", "jailbreak", "erase", "unlearn", "discover", "explain"]
+    contest: Contest
     motive: str = ""
     downstream: Literal["yes", "no", "contested", "unknown"]
     measured: Literal["objectively", "qualitatively", "contested", "not"]
     measure: str
 
 
-class Constraint(Section):
+class Constraint(Part):
     """A rule on how the task may be solved."""
 
     rule: str
     argument: str = ""
 
 
-class ClaimedBudget(Section):
+class ClaimedBudget(Part):
     """A declared budget, in FLOPs."""
 
     flops: float = Field(gt=0)
@@ -64,7 +60,7 @@ class ClaimedBudget(Section):
     dictionary_training: float | None = None
 
 
-class ClaimedField(Section):
+class ClaimedField(Part):
     """Who played."""
 
     families: tuple[Family, ...]
@@ -75,7 +71,7 @@ class ClaimedField(Section):
     note: str = ""
 
 
-class Result(Section):
+class Result(Part):
     """Two scores, challenger first, and what they stand on."""
 
     against: str
@@ -94,7 +90,8 @@ class Result(Section):
     high: float | None = None
     """95 % interval of challenger minus defender, in the measure's direction, where one is given or was calculated."""
     n: int | None = Field(default=None, gt=0)
-    """Items behind each score, where scores are shares of them (0 to 1): an interval is then calculated as if unpaired."""
+    """Items behind each score, where scores are shares of them (0 to 1): an interval is then calculated as if unpaired.
+    An AUROC is no share of items: it has `low` and `high`, or no interval."""
     margin: float = Field(default=0.0, ge=0)
     source: str
     note: str = ""
@@ -116,6 +113,15 @@ class Result(Section):
             raise ValueError("where an interval can be given, the source's word is not needed: leave out `stated`")
         if self.n is not None and not all(0 <= score <= 1 for score in scores):
             raise ValueError("scores with an n are shares from 0 to 1")
+        outside = [score for score in scores if not 0 <= score <= 1]
+        if outside and (bounded := _named(self.measure, *_FROM_0_TO_1)):
+            raise ValueError(
+                f"the result against '{self.against}' has the {bounded} {outside[0]:g}, which goes from 0 to 1: give it as a share"
+            )
+        if self.n is not None and (area := _named(self.measure, *_AREAS)):
+            raise ValueError(
+                f"the result against '{self.against}' has an n, but an {area} is no share of items: give low and high instead"
+            )
         if self.role != "baseline" and not self.kind:
             raise ValueError("a control or rival names its kind")
         return self
@@ -128,7 +134,7 @@ class Result(Section):
         return (self.challenger - self.defender) * (1 if self.larger_is_better else -1)
 
 
-class ClaimedDictionary(Section):
+class ClaimedDictionary(Part):
     """What is said to have won."""
 
     kind: str
@@ -136,8 +142,14 @@ class ClaimedDictionary(Section):
     latents: int | None = Field(default=None, gt=0)
     note: str = ""
 
+    @model_validator(mode="after")
+    def _active_are_among_the_latents(self) -> ClaimedDictionary:
+        if self.l0 is not None and self.latents is not None and self.l0 > self.latents:
+            raise ValueError(f"l0 = {self.l0:g} of latents = {self.latents}: no more can be active than there are")
+        return self
 
-class ClaimedPublic(Section):
+
+class ClaimedPublic(Part):
     """What anybody can look at."""
 
     is_public: bool
@@ -146,7 +158,7 @@ class ClaimedPublic(Section):
     note: str = ""
 
 
-class ClaimedRobustness(Section):
+class ClaimedRobustness(Part):
     """How much was tried."""
 
     attempted: int | None = Field(default=None, gt=0)
@@ -165,7 +177,7 @@ class ClaimedRobustness(Section):
         return self
 
 
-class ClaimedCall(Section):
+class ClaimedCall(Part):
     """What a person decided about a criterion that is a person's to decide."""
 
     criterion: Literal["downstream", "field", "robust"]
@@ -178,7 +190,7 @@ class ClaimedCall(Section):
     private: bool = False
 
 
-class Evidence(Section):
+class Evidence(Part):
     """What the claim's numbers come out of again: a study, to be played, or a published table, to be judged."""
 
     source: str
@@ -210,13 +222,14 @@ class Evidence(Section):
         return self
 
 
-class Claim(Section):
+class Claim(Part):
     """The whole file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     who: str
-    when: str = Field(pattern=r"^\d{4}(-\d{2}){0,2}$")
+    when: str = Field(pattern=r"^[0-9]{4}(-[0-9]{2}){0,2}$")
+    """A year, a month (2024-05) or a day."""
     says: str
     """What is claimed, in a sentence or two."""
     sources: dict[str, Source]
@@ -232,6 +245,15 @@ class Claim(Section):
     evidence: Evidence | None = None
     history: tuple[str, ...] = ()
     """What became of the claim later."""
+
+    @field_validator("when")
+    @classmethod
+    def _when_is_in_the_calendar(cls, when: str) -> str:
+        try:
+            dt.date.fromisoformat(when + "-01" * (2 - when.count("-")))
+        except ValueError as error:
+            raise ValueError(f"{error}; a year, a month such as 2024-05 or a day was expected") from None
+        return when
 
     @model_validator(mode="after")
     def _sources_are_there(self) -> Claim:
@@ -257,6 +279,24 @@ class Claim(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_challenger_has_one_score(self) -> Claim:
+        """Refuse another challenger against controls than against the best baseline: that would be another method."""
+        baselines = [own for own in self.results if own.role == "baseline"]
+        best = [own for own in baselines if own.is_best] or baselines
+        for own in self.results:
+            known = [
+                score
+                for score, measure in ((other.challenger, other.measure) for other in best)
+                if score is not None and _same(measure, own.measure)
+            ]
+            if own.role != "baseline" and known and own.challenger is not None and own.challenger not in known:
+                raise ValueError(
+                    f"the {own.role} '{own.against}' is against a challenger of {own.challenger:g}, the best baseline against one of "
+                    f"{known[0]:g}, both by '{own.measure}': give the same challenger's score, or say in the measure what differs"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _evidence_has_results(self) -> Claim:
         if self.evidence is None:
             return self
@@ -275,25 +315,53 @@ class Claim(Section):
         wanted = self.evidence.source if self.evidence else None
         return tuple(own for own in self.results if own.source == wanted and own.challenger is not None)
 
+    @property
+    def evidence_hash(self) -> str:
+        """Hash of the evidenced results and their evidence: what a reproduction is of."""
+        evidence = self.evidence.model_dump(mode="json") if self.evidence else None
+        return content_hash({"numbers": [own.model_dump(mode="json") for own in self.evidenced], "evidence": evidence})
+
+
+_AREAS = ("AUROC", "AUC")
+_FROM_0_TO_1 = (*_AREAS, "accuracy", "F1")
+_OTHER_FILES = (
+    ({"task", "activations"}, "a study: `fairfight run` or `fairfight register` it"),
+    ({"texts", "dictionaries"}, "a training file: `fairfight train` it"),
+)
+"""Sections that no claim has, and what a file with all of them is."""
+
 
 def read_claim(file: Path) -> Claim:
     """Give the claim that a TOML file holds.
 
     Raises:
-        StudyError: as for `read_sections`; fields that contradict each other too.
+        StudyError: as for `read_sections`; fields that contradict each other too, and files of other kinds.
     """
-    return read_sections(file, Claim, "a claim", "docket/shift.toml")
+    raw = read_toml(file, "a claim", EXAMPLE)
+    for sections, what in _OTHER_FILES:
+        if sections <= raw.keys() and not {"who", "says"} & raw.keys():
+            raise StudyError(f"{file} is no claim. This is {what}.")
+    return sections_from(raw, Claim, where=file.name)
 
 
-def claims_in(folder: Path) -> Iterator[tuple[Path, Claim]]:
-    """Give the claims of a folder, by name of the file.
+def files_of(path: Path) -> list[Path]:
+    """Give a claim's file, or those of a folder of claims by name.
 
     Raises:
-        InputError: it holds none.
-        StudyError: as for `read_claim`.
+        InputError: the folder holds none.
     """
-    files = sorted(folder.glob("*.toml"))
+    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"{folder} holds no claim (no .toml file). Give a claim, or a folder of claims.")
-    for file in files:
-        yield file, read_claim(file)
+        raise InputError(
+            f"{path} holds no claim (no .toml file). Give a claim, such as {EXAMPLE}, or a folder of claims."
+        )
+    return files
+
+
+def _named(measure: str, *words: str) -> str:
+    """Give the first of some words that a measure names, "" where it names none."""
+    return next((own for own in words if re.search(rf"(?<![a-z0-9]){own}(?![a-z0-9])", measure, re.IGNORECASE)), "")
+
+
+def _same(measure: str, other: str) -> bool:
+    return measure.casefold().split() == other.casefold().split()

@@ -14,7 +14,7 @@ from fairfight.study import Question
 from fairfight.verdict.answer import Achieved, Compared, Costs, Hardest, Sensitivity, SetSize, SetVerdict, Verdict
 from fairfight.verdict.board import MACRO, Board, Metric
 from fairfight.verdict.budget import AtShare, Budgeted, budget_of, charges, held_to_budget, over_budget
-from fairfight.verdict.caution import warnings_about
+from fairfight.verdict.caution import peeking, warnings_about
 from fairfight.verdict.cost import DICTIONARY_SHARE, Spent, break_even, spent
 from fairfight.verdict.left_out import differences_without
 from fairfight.verdict.roster import Entry, Roster, read_roster
@@ -90,8 +90,8 @@ class _Case:
         """Give the case with each side's best on validation."""
         if question.metric == "tpr" and board.point is None:
             raise InputError(
-                f"The question '{question.name}' asks about TPR, but the ledger keeps no calibration scores, which set "
-                "the threshold. Ask about AUROC, or run the study again."
+                f"The question '{question.name}' asks about TPR, but the calibration set, which sets the threshold, kept no "
+                "scores or has too few negative texts (30 in 15 clusters are needed). Ask about AUROC."
             )
         challenger, defender = (choose(board.roster, side) for side in (question.challenger, question.defender))
         return _Case(board, question, challenger, defender, costs)
@@ -126,7 +126,7 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
     challenger, defender = case.challenger.best, case.defender.best
     compare = _Comparisons(board, question, adjusted.level)
     auroc = compare(challenger.name, defender.name, "auroc")
-    failed = _failures(roster)
+    failed, looked = _failures(roster), peeking(board)
     incomplete, barred = (
         tuple(f"{name}: {why}" for name, why in own.items()) for own in (roster.incomplete, roster.barred)
     )
@@ -156,7 +156,8 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
         dictionary_seeds=len(challenger.dictionary_seeds) if challenger.contender.dictionary else 0,
         failed=failed,
         excluded=incomplete + barred,
-        warnings=warnings_about(roster, question, auroc, board.point, failed, incomplete),
+        peeking=looked,
+        warnings=warnings_about(roster, question, auroc, looked, board.point, failed, incomplete),
         costs=_costs(case),
         budget=_budgeted(case, compare),
     )
@@ -214,7 +215,8 @@ def _hardest(case: _Case, compare: _Comparisons) -> Hardest:
     others = [entry.name for entry in case.board.roster.eligible(question.defender) if entry.name != name] or [name]
     macros = {other: case.board.difference(name, other, question.metric)[MACRO].estimate() for other in others}
     chances = {other: words.chances(macro, question.margin).wins for other, macro in macros.items()}
-    hardest = max(chances, key=lambda other: (chances[other], -macros[other].value))
+    # Among those that it surely does not beat p says nothing; there the largest deficit stands.
+    hardest = max(chances, key=lambda other: (min(chances[other], 0.5), -macros[other].value))
     return Hardest(compare(name, hardest), against_every(list(chances.values())), len(chances))
 
 

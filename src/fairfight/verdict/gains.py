@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fairfight.records import plain
 from fairfight.verdict.answer import Compared
 from fairfight.verdict.board import MACRO, Board, Interval
 from fairfight.verdict.decide import DENSE_PROBE, compared
@@ -34,7 +35,7 @@ class Gain:
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
-        return asdict(self) | {"share": self.share._asdict() if self.share else None}
+        return plain(self)
 
 
 def gains(roster: Roster, *, level: float = 0.95, margin: float = 0.01) -> list[Gain]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairfight import __version__
 from fairfight.errors import DamagedFileError, InputError, nearest
-from fairfight.ledger import write_atomically
-from fairfight.records import content_hash
+from fairfight.ledger import append_line, read_lines
+from fairfight.records import plain
 from fairfight.verdict.board import Board
 from fairfight.verdict.claims import Claim, Evidence, Result
+from fairfight.verdict.criteria.case import Record
 from fairfight.verdict.decide import compared, questions_of
 from fairfight.verdict.roster import Roster
 from fairfight.verdict.tables.judge import Asked, judge_tables
@@ -59,26 +60,7 @@ class Reproduction:
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
-        return asdict(self) | {"numbers": [own._asdict() for own in self.numbers], "agrees": not self.apart}
-
-
-class Record(NamedTuple):
-    """What is kept of a reproduction, beside the claim."""
-
-    on: str
-    fairfight: str
-    basis: str
-    claim: str
-    """Hash of the numbers and their evidence: a claim that was edited since is not the one that came out."""
-    numbers: int
-    apart: int
-    largest: float
-    tolerance: float
-
-    def __str__(self) -> str:
-        """Give it as a phrase."""
-        came = f"{self.numbers - self.apart} of {self.numbers} numbers came out within {self.tolerance:g}"
-        return f"{came} (largest gap {self.largest:.1g}) from {self.basis}, {self.on}, fairfight {self.fairfight}"
+        return plain(self) | {"agrees": not self.apart}
 
 
 def from_table(claim: Claim, path: Path, folder: Path) -> Reproduction:
@@ -133,35 +115,40 @@ def from_run(claim: Claim, roster: Roster) -> Reproduction:
     return Reproduction(f"a run of the study {roster.hash[:12]}", own.tolerance, tuple(numbers()))
 
 
-def keep(file: Path, claim: Claim, found: Reproduction) -> Record:
-    """Write down what came out, after what was written before; give the line."""
+def record_of(claim: Claim, found: Reproduction) -> Record:
+    """Give what is to be kept of a reproduction."""
     largest = max(own.gap for own in found.numbers)
     counts = (len(found.numbers), len(found.apart), float(f"{largest:.3g}"), found.tolerance)
-    record = Record(date.today().isoformat(), __version__, found.basis, _hash_of(claim), *counts)
-    kept = record_file(file)
-    before = kept.read_bytes() if kept.is_file() else b""
-    write_atomically(kept, before + json.dumps(record._asdict(), ensure_ascii=True).encode() + b"\n")
-    return record
+    return Record(date.today().isoformat(), __version__, found.basis, claim.evidence_hash, *counts)
 
 
-def kept_record(file: Path, claim: Claim) -> Record | None:
-    """Give the last reproduction of the claim as it stands, None where there is none.
+def keep(file: Path, record: Record) -> None:
+    """Write a record down beside the claim, after what was written before.
+
+    Raises:
+        InputError: the claim's folder takes no files.
+        DiskFullError: nothing more can be written.
+    """
+    append_line(record_file(file), record._asdict())
+
+
+def kept_record(file: Path) -> Record | None:
+    """Give the last reproduction that was kept beside a claim, None where there is none.
+
+    It may be of earlier numbers: `Record.claim` says of which.
 
     Raises:
         DamagedFileError: a line of the file is no such record.
     """
-    kept, found = record_file(file), None
-    if not kept.is_file():
-        return None
-    for number, line in enumerate(kept.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = Record(**json.loads(line))
-        except (ValueError, TypeError) as error:
+    found = read_lines(record_file(file), Record, "reproduction")
+    for number, own in enumerate(found, start=1):
+        counts = 0 <= own.apart <= own.numbers and own.numbers > 0
+        if not counts or not 0 <= own.largest < math.inf or not 0 < own.tolerance < math.inf:
             raise DamagedFileError(
-                f"{kept}, line {number} is no reproduction ({error}). Remove the line, and reproduce the claim again."
-            ) from error
-        found = record if record.claim == _hash_of(claim) else found
-    return found
+                f"{record_file(file)}, line {number} is no reproduction ({own.apart} of {own.numbers} numbers apart, largest gap "
+                f"{own.largest:g}, tolerance {own.tolerance:g}). Mend or remove the line."
+            )
+    return found[-1] if found else None
 
 
 def record_file(file: Path) -> Path:
@@ -210,9 +197,3 @@ def _require_same_files(own: Evidence, path: Path) -> None:
                 f"{file} is not the file that the claim stands on: its SHA-256 is {found}, expected {wanted}. Take the "
                 "version that the claim's source names."
             )
-
-
-def _hash_of(claim: Claim) -> str:
-    assert claim.evidence is not None, "only a claim with evidence is reproduced"
-    numbers = [own.model_dump(mode="json") for own in claim.evidenced]
-    return content_hash({"numbers": numbers, "evidence": claim.evidence.model_dump(mode="json")})

@@ -119,9 +119,12 @@ class Roster:
         """Give the dictionary that one was made from, None where it was made from none."""
         return self.run.get("study", {}).get("dictionaries", {}).get(dictionary, {}).get("variant_of")
 
-    def clusters_of(self, name: str) -> Int[np.ndarray, " cluster"]:
-        """Give the positions of a set's clusters, over all seeds."""
-        return np.unique(np.concatenate([self.indices[seed, name].clusters for seed in self.seeds]))
+    def clusters_of(self, name: str, label: int | None = None) -> Int[np.ndarray, " cluster"]:
+        """Give the positions of a set's clusters, or of those that hold a label, over all seeds."""
+        indices = [self.indices[seed, name] for seed in self.seeds]
+        return np.unique(
+            np.concatenate([own.clusters if label is None else own.clusters[own.labels == label] for own in indices])
+        )
 
     def has_scores(self, name: str) -> bool:
         """Whether every complete contender kept its scores on the set `name` for every seed."""
@@ -141,8 +144,8 @@ def read_roster(ledger: Ledger) -> Roster:
 
     Raises:
         InputError: the folder is no run, or holds no trial of its study.
-        DamagedFileError: a record or the log of registrations beside the run is damaged, or a record has another
-            number of scores than its set has examples.
+        DamagedFileError: a record is damaged or gone, the log of registrations beside the run is damaged, or a record has
+            another number of scores than its set has examples.
     """
     run, table = ledger.run(), ledger.examples()
     if "trials" not in run:
@@ -153,15 +156,21 @@ def read_roster(ledger: Ledger) -> Roster:
     clusters, indices = _index(table)
     trials: list[Trial] = []
     plays: dict[str, dict[Seat, Play]] = defaultdict(dict)
-    for key in sorted(ledger.keys() & set(run["trials"])):
+    there = ledger.keys() & set(run["trials"])
+    if not there:
+        raise InputError(f"{ledger.folder} holds no trial of its study. Run `fairfight run` on the study file first.")
+    if lost := set(run["trials"]) - there:
+        raise DamagedFileError(
+            f"{ledger.folder} lacks {len(lost)} of the {len(run['trials'])} trials that run.json lists ({min(lost)}.json …). Run the "
+            "study again: they are played anew, the rest is kept."
+        )
+    for key in sorted(run["trials"]):
         trial = ledger.read(key)
         light = _without_scores(trial)
         trials.append(light)
         if trial.spec.purpose == "score" and isinstance(trial.outcome, Scored):
             seat = (trial.spec.seed, trial.spec.dictionary_seed)
             _add_play(plays[trial.spec.contender.name], seat, _play(trial, light, indices))
-    if not trials:
-        raise InputError(f"{ledger.folder} holds no trial of its study. Run `fairfight run` on the study file first.")
     seeds = _scored_seeds(run, trials)
     entries, incomplete = _complete(trials, plays, seeds)
     division = division_from(ledger, run, table, {trial.spec.study for trial in trials})

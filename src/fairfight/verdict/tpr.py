@@ -17,6 +17,8 @@ from fairfight.verdict.roster import CALIBRATION, Entry, Play, Roster, SetIndex
 STRICT_FPR, LOOSE_FPR = 0.01, 0.05
 LEAST_NEGATIVES, LEAST_CLUSTERS = 500, 100
 """What a threshold at 1 % needs: five expected false alarms, from texts that are not variants of a few prompts."""
+LEAST_LOOSE_NEGATIVES, LEAST_LOOSE_CLUSTERS = 30, 15
+"""What one at 5 % needs: with half as many, intervals held the truth in 81 % of simulated studies, with these in 92 to 96 %."""
 
 Replicates = Float[np.ndarray, " replicate"]
 """A statistic under every draw; the first is the sample's own."""
@@ -52,13 +54,15 @@ class Rates(NamedTuple):
 
 
 def operating_point(roster: Roster) -> OperatingPoint | None:
-    """Give the rate that the calibration set can support: 1 %, else 5 %; None where no calibration scores were kept."""
+    """Give the rate that the calibration set can support: 1 %, else 5 %, else none; None too where it has no scores."""
     if not roster.has_scores(CALIBRATION):
         return None
     indices = [roster.indices[seed, CALIBRATION] for seed in roster.seeds]
     negatives = min(int((index.labels == 0).sum()) for index in indices)
     clusters = min(len(np.unique(index.clusters[index.labels == 0])) for index in indices)
     can_be_strict = negatives >= LEAST_NEGATIVES and clusters >= LEAST_CLUSTERS
+    if negatives < LEAST_LOOSE_NEGATIVES or clusters < LEAST_LOOSE_CLUSTERS:
+        return None
     return OperatingPoint(STRICT_FPR if can_be_strict else LOOSE_FPR, negatives, clusters)
 
 

@@ -77,7 +77,9 @@ def test_a_method_that_peeks_is_caught_by_name(planted, found, tmp_path):
         {"validation": 1.0, "calibration": 1.0, "in_distribution": 9.0, "unseen_families": 9.0},
     )
     own = found(_skills(planted, peeking))
-    assert "latent_probe[peek] has AUROC 1.000 on the sealed set 'in_distribution'" in _finding(own, "field").evidence
+    field = _finding(own, "field")
+    assert "latent_probe[peek] (AUROC 1.000 on 'in_distribution'" in field.evidence
+    assert (field.status, "looked at, mended and played again" in field.overturn) == ("not met", True)
 
 
 def test_honest_contenders_are_not_suspected(planted, found):

@@ -17,7 +17,7 @@ from fairfight.verdict.criteria.case import (
     RobustFacts,
     TaskFacts,
 )
-from fairfight.verdict.criteria.sheet import sheet
+from fairfight.verdict.criteria.sheet import require_call, sheet
 
 GOOD = Case(
     title="a good case",
@@ -137,7 +137,10 @@ def test_a_persons_call_is_entered_as_theirs(word, overall):
 
 def test_what_the_evidence_decides_nobody_calls():
     call = Call("beats", "met", "A. Judge", "2026-01-01", "they would like it")
+    found = sheet(replace(_beaten("ties"), calls=(call,)))
+    assert found.overall == "NO"
+    assert any("A. Judge's call 'met' (2026-01-01) does not count" in own.evidence for own in found.findings)
     with pytest.raises(InputError, match="'beats' of a good case is no person's call: it is not met"):
-        sheet(replace(_beaten("ties"), calls=(call,)))
+        require_call(found, call)
     with pytest.raises(InputError, match="no criterion 'fun'"):
         sheet(replace(GOOD, calls=(call._replace(criterion="fun"),)))

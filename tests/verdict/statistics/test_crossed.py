@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from fairfight.errors import EmptyBatchError
 from fairfight.verdict.statistics.crossed import Crossed, Played
@@ -39,8 +40,33 @@ def test_crossed_seeds_give_the_textbooks_mean_squares():
     found = _alone([[0.70, 0.72], [0.74, 0.80], [0.75, 0.79]], SILENT).estimate()
     assert found.value == pytest.approx(0.75)
     assert found.error**2 == pytest.approx((0.0024 + 0.0024 - 0.0002) / 6)
-    terms = np.array([0.0024, 0.0024, 0.0002]) / 6
-    assert found.degrees == pytest.approx(found.error**4 / (terms**2 / [2, 1, 2]).sum())
+
+
+def test_satterthwaites_degrees_are_those_of_the_mean_squares():
+    values = np.random.default_rng(1).normal(size=(4, 3)) + np.arange(4)[:, None] + 2 * np.arange(3)
+    rows, columns = values.mean(axis=1) - values.mean(), values.mean(axis=0) - values.mean()
+    both = values - values.mean() - rows[:, None] - columns
+    squares = np.array([3 * (rows**2).sum() / 3, 4 * (columns**2).sum() / 2, (both**2).sum() / 6]) / 12
+    found = _alone(values, np.zeros((4, 3, 1))).estimate()
+    assert found.error**2 == pytest.approx(squares[0] + squares[1] - squares[2])
+    assert found.degrees == pytest.approx(found.error**4 / (squares**2 / [3, 2, 6]).sum())
+
+
+def test_two_levels_have_the_weighted_mean_of_their_parts_quantiles():
+    # Parts 0.0004 of three rows and 0.0004 of two columns, none of clusters.
+    found = _alone([[0.70, 0.72], [0.74, 0.80], [0.75, 0.79]], SILENT).estimate()
+    assert t.ppf(0.975, found.degrees) == pytest.approx((t.ppf(0.975, 2) + t.ppf(0.975, 1)) / 2)
+
+
+def test_degrees_never_fall_below_those_of_the_fewest_levels():
+    # The interaction takes nearly all of the columns' mean square away again.
+    values = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.1]])
+    assert _alone(values, np.zeros((3, 3, 1))).estimate().degrees >= 2
+
+
+def test_a_difference_that_never_varies_has_an_error_all_the_same():
+    found = Crossed((Played(np.full((1, 1), 0.25), np.zeros((1, 1, 2))),), 2).estimate()
+    assert (found.value, found.error) == (0.25, pytest.approx(0.25 / np.sqrt(2)))
 
 
 def test_seeds_that_differ_as_clusters_make_them_differ_add_nothing():
@@ -51,6 +77,12 @@ def test_seeds_that_differ_as_clusters_make_them_differ_add_nothing():
     own = _alone(values, spread, clusters=400)
     assert own.parts().seeds <= 0.5 * own.parts().clusters * 6
     assert own.estimate().error ** 2 <= 3 * own.parts().clusters
+
+
+def test_what_one_cluster_explains_of_seeds_is_not_theirs():
+    values = np.array([[0.9], [0.7]])
+    own = _alone(values, (values - 0.8)[..., None])
+    assert own.parts().seeds == pytest.approx(0)
 
 
 def test_a_contender_against_itself_has_no_difference_and_no_error():

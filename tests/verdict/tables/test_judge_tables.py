@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from fairfight.errors import EmptyBatchError, TableError
+from fairfight.errors import TableError
+from fairfight.verdict.tables.compared import Compared
 from fairfight.verdict.tables.judge import Asked, judge_tables
 from fairfight.verdict.tables.pairs import Grid, pair
 from fairfight.verdict.tables.readers.long import Layout, read
@@ -67,7 +68,7 @@ def test_bootstrap_and_students_interval_agree_where_levels_are_many(tables, tmp
     grid = Grid.of(table)
     own = pair(grid, *(grid.scores(table.named(name)) for name in ("sae", "logistic")), ("sae", "logistic"))
     assert not own.are_levels_few
-    low, high = own.interval(0.95, np.random.default_rng(0), 4000)
+    low, high = Compared(own, ("t", "sae", "logistic"), 4000).interval(0.95)
     error = own.estimate().error
     assert (high - low) == pytest.approx(2 * 1.96 * error, rel=0.06)
     assert own.replicates(np.random.default_rng(1), 4000).std() == pytest.approx(error, rel=0.06)
@@ -159,5 +160,111 @@ def test_a_table_without_a_dictionary_says_how_to_name_one(tables, judged):
 
 
 def test_one_task_has_no_error(tables, judged):
-    with pytest.raises(EmptyBatchError, match="found 1"):
+    with pytest.raises(TableError, match=r"the table has one task \(cluster\); an error needs two"):
         judged(tables.rows(tasks=1))
+
+
+def _seed_of_a_third(tables):
+    """Give rows in which `length` alone has a seed more."""
+    return [*tables.rows(), *({**row, "seed": 9} for row in tables.rows(seeds=1) if row["method"] == "length")]
+
+
+def test_a_seed_of_a_third_method_unpairs_nobody(tables, judged):
+    own, before = judged(_seed_of_a_third(tables)).main, judged(tables.rows()).main
+    assert (own.units, own.unpaired, own.seeds) == (40, 0, 3)
+    assert own.difference == before.difference
+
+
+def test_one_shared_seed_is_a_limit_whatever_others_played(tables, judged):
+    found = [row for row in _seed_of_a_third(tables) if row["method"] != "sae" or row["seed"] == 0]
+    verdict = judged(found)
+    assert (verdict.main.units, verdict.main.seeds) == (40, 1)
+    assert any(limit.startswith("One seed") for limit in verdict.limits)
+
+
+def test_a_unit_that_lacks_a_seed_that_both_have_is_unpaired(tables, judged):
+    found = [
+        row
+        for row in _seed_of_a_third(tables)
+        if (row["method"], row["task"], row["seed"]) != ("logistic", "task-3", 1)
+    ]
+    own = judged(found, Asked(defender="logistic")).main
+    assert (own.units, own.unpaired, own.seeds) == (39, 1, 3)
+
+
+def test_methods_without_a_common_seed_are_told_their_seeds(tables, judged):
+    found = [{**row, "seed": f"s{row['seed'] + 5 * (row['method'] == 'sae')}"} for row in tables.rows(seeds=2)]
+    with pytest.raises(
+        TableError, match=r"share no seed: sae has 's5', 's6', and logistic has 's0', 's1'.*--map seed="
+    ):
+        judged(found)
+
+
+def test_seeds_with_holes_are_counted_and_named(tables, judged):
+    """Seed 0 on even tasks, seed 1 on odd ones: 40 played, none under both; `logistic` has every one."""
+    found = [
+        row
+        for row in tables.rows(seeds=2)
+        if row["method"] != "sae" or row["seed"] == int(row["task"].removeprefix("task-")) % 2
+    ]
+    with pytest.raises(TableError, match=r"40 and 40 were played, 0 and 40 of them .*\('0', '1'\)"):
+        judged(found, Asked(defender="logistic"))
+
+
+def test_of_hopeless_baselines_the_one_furthest_ahead_is_the_hardest(tables, judged):
+    """`giant` is 1 ahead with much noise, `near` 0.05 with little: the p-value of the latter is the closer to 1."""
+    draw = np.random.default_rng(5)
+
+    def found():
+        for row in tables.rows(seeds=1):
+            if row["method"] == "sae":
+                yield row
+                for name, shift, noise in (("giant", 1.0, 2.0), ("near", 0.05, 0.001)):
+                    score = row["score"] + shift + noise * draw.uniform(-1, 1)
+                    yield {**row, "method": name, "side": "baseline", "score": score, "validation": score - 0.001}
+
+    verdict = judged(found(), layout=Layout(metric="score"))
+    assert verdict.hardest.defender == "giant"
+    assert verdict.every_p > 0.999
+
+
+@pytest.mark.parametrize("tasks", [15, 60])
+@pytest.mark.parametrize(("gain", "word"), [(0.02, "wins"), (-0.02, "loses"), (0.002, "ties")])
+def test_the_word_turns_where_the_level_meets_the_p_value(tables, judged, tasks, gain, word):
+    found = list(tables.rows(tasks=tasks, seeds=1, noise=0.03, gain=gain))
+    p = judged(found, Asked(margin=0.0125)).main.p
+    words = [judged(found, Asked(margin=0.0125, level=1 - p * near)).main.word for near in (0.99, 1.01)]
+    assert words == ["undecided", word]
+
+
+@pytest.mark.parametrize("tasks", [15, 60])
+def test_the_order_of_rows_moves_nothing(tables, judged, tasks):
+    found = list(tables.rows(tasks=tasks, noise=0.05))
+    shuffled = [found[place] for place in np.random.default_rng(6).permutation(len(found))]
+    first, *others = (json.dumps(judged(own).to_json()) for own in (found, found[::-1], shuffled))
+    assert others == [first, first]
+
+
+def test_both_sides_below_chance_are_said(tables, judged):
+    found = [{**row, "score": 1 - row["score"], "validation": 1 - row["validation"]} for row in tables.rows()]
+    assert any("Both are worse than chance" in limit for limit in judged(found).limits)
+    assert not any("worse than chance" in limit for limit in judged(tables.rows()).limits)
+
+
+def test_empty_cells_of_validation_are_counted(tables, judged):
+    found = [{**row, "validation": "" if row["task"] == "task-3" else row["validation"]} for row in tables.rows()]
+    verdict = judged(found)
+    assert any(limit.startswith("9 of 360 validation cells are empty") for limit in verdict.limits)
+    assert any(flaw.found.startswith("9 of 360 validation cells are empty") for flaw in verdict.flaws)
+
+
+def test_a_table_without_a_dictionary_lists_its_methods(tables, judged):
+    found = [{**row, "side": "baseline", "method": f"{row['method']} {row['task'][-2:]}"} for row in tables.rows()]
+    with pytest.raises(TableError, match=r"its methods are sae -0, logistic -0, .*, and 108 more"):
+        judged(found)
+
+
+def test_two_methods_that_share_one_cluster_have_no_error(tables, judged):
+    found = [row for row in tables.rows() if row["method"] != "sae" or row["task"] in ("task-0", "task-1")]
+    with pytest.raises(TableError, match=r"sae and logistic share one task \(cluster\); an error needs two"):
+        judged(found, Asked(defender="logistic"))

@@ -50,6 +50,15 @@ def test_a_method_that_lacks_seeds_is_named(tables, table):
     assert "length has 2 seeds and others 3" in _named(table(found))["seeds missing"]
 
 
+def test_a_method_that_lacks_tasks_of_its_side_is_named(tables, table):
+    easy = ("task-1", "task-2", "task-3")
+    found = [row for row in tables.rows() if row["method"] != "length" or row["task"] in easy]
+    (said,) = (flaw for flaw in lint(Grid.of(table(found))) if flaw.name == "tasks missing")
+    assert "1 of 2 methods of the baseline side lack tasks" in said.found
+    assert "length (3 of 40 tasks)" in said.found
+    assert not said.is_fatal
+
+
 def test_ties_on_validation_are_counted_with_what_hangs_on_them(tables, table):
     said = _named(table([{**row, "validation": 1.0} for row in tables.rows(seeds=1)]))["ties on validation"]
     assert "meets 40 ties" in said

@@ -54,7 +54,7 @@ def test_models_are_methods_and_sides_are_given_by_patterns(write):
 
 def test_groups_are_left_out_and_tasks_without_an_accuracy_are_said(write):
     found = read_tables(write(_results("base")), Layout())
-    assert found.tables[0].tasks == ("mmlu_anatomy", "mmlu_law", "hellaswag", "gsm8k")
+    assert found.tables[0].tasks == ("gsm8k", "hellaswag", "mmlu_anatomy", "mmlu_law")
     assert "1 tasks" in found.flaws[0].found
     assert "wikitext" in found.flaws[0].found
 

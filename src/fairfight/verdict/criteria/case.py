@@ -24,19 +24,9 @@ CRITERIA = {
 }
 """In the order in which they are shown; the keys are what `--call` takes."""
 
-DEMANDED = {
-    "detect": ("probing", "finetuning", "text-only", "floor"),
-    "steer": ("prompting", "steering-vector", "finetuning"),
-    "jailbreak": ("prompting", "steering-vector", "finetuning", "adversarial"),
-    "erase": ("erasure", "text-only", "finetuning"),
-    "unlearn": ("finetuning", "steering-vector", "probing", "prompting"),
-    "discover": ("text-only", "probing", "prompting"),
-    "explain": (),
-}
-"""Families of baselines that a fair field of each contest contains."""
-
 CONTROLS = ("random", "frozen", "shuffled", "pca", "neurons", "removed")
 """What the dictionary is taken out for, before it is called necessary; `removed`: the method without its dictionary step."""
+REMOVED = "removed"
 
 SPARSE_KINDS = frozenset(
     [
@@ -53,14 +43,12 @@ SPARSE_KINDS = frozenset(
         "kmeans",
         "spherical_kmeans",
         "sparse_coding",
-        "nmf",
-        "ica",
-        "given",
-        "fine_tuned",
-        "supervised",
     ]
 )
-"""Decompositions that count; a single direction, a probe and the neurons do not."""
+"""What is sparse by its make, whether or not its L0 is stated; the words are those of claims too."""
+
+DENSE_KINDS = frozenset(["pca", "random", "neurons", "direction", "probe", "none"])
+"""What does not count, whatever its L0. Of other kinds (ICA, NMF, what came from files, a plug-in's) the measured L0 says."""
 
 
 class Call(NamedTuple):
@@ -73,6 +61,25 @@ class Call(NamedTuple):
     because: str
     private: bool = False
     """Whether it rests on something said in private; the key result must be public all the same."""
+
+
+class Record(NamedTuple):
+    """What is kept of a reproduction, beside the claim."""
+
+    on: str
+    fairfight: str
+    basis: str
+    claim: str
+    """Hash of the numbers and their evidence: a claim that was edited since is not the one that came out."""
+    numbers: int
+    apart: int
+    largest: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        """Give it as a phrase."""
+        came = f"{self.numbers - self.apart} of {self.numbers} numbers came out within {self.tolerance:g}"
+        return f"{came} (largest gap {self.largest:.1g}) from {self.basis}, {self.on}, fairfight {self.fairfight}"
 
 
 class Finding(NamedTuple):
@@ -124,9 +131,14 @@ class FieldFacts:
     """Who played against the dictionary, and whether all were given the same chance."""
 
     families: tuple[str, ...]
-    demanded: tuple[str, ...]
+    demanded: tuple[str, ...] | None
+    """None: what a fair field of this contest contains is not known."""
     tuning: Literal["equal", "unequal", "unknown"]
     tuning_note: str = ""
+    peeking: tuple[str, ...] = ()
+    """Contenders, of any side, that have seen the sealed answers."""
+    incomplete: tuple[str, ...] = ()
+    """Baselines that were left out, with why: what they would have reached is not known."""
     baselines_below: tuple[str, ...] = ()
     """Baselines under their own reference score."""
     dictionaries_below: tuple[str, ...] = ()
@@ -149,7 +161,8 @@ class DictionaryFacts:
 class PublicFacts:
     """What anybody can look at, and do again."""
 
-    is_public: bool
+    is_public: bool | None
+    """None: the tool cannot know, a person has to say."""
     artefacts: tuple[str, ...]
     reproducible: Literal["yes", "partly", "no", "unknown"]
     note: str = ""
@@ -170,6 +183,8 @@ class RobustFacts:
     dictionary_seeds: int | None = None
     attempts: int | None = None
     """Earlier runs of the same question."""
+    is_registered: bool = False
+    """Whether what was asked was written down before the first trial: then earlier attempts were not picked from."""
     fragile: tuple[str, ...] = ()
     """What the result did not survive: a seed, a set, a layer left out."""
     note: str = ""

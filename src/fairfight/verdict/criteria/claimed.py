@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
+from fairfight.records import FAIR_FIELD
+from fairfight.verdict.calls import with_call
 from fairfight.verdict.claims import Claim, ClaimedBudget, Result
 from fairfight.verdict.criteria.case import (
-    DEMANDED,
     Beat,
     BudgetFacts,
     Call,
@@ -14,14 +16,17 @@ from fairfight.verdict.criteria.case import (
     DictionaryFacts,
     FieldFacts,
     PublicFacts,
+    Record,
     RobustFacts,
     TaskFacts,
 )
-from fairfight.verdict.reproduced import Record
-from fairfight.verdict.statistics.words import word_of
+from fairfight.verdict.statistics.words import Word, word_of
+
+Reproducible = Literal["yes", "partly", "no", "unknown"]
 
 _NORMAL = 1.959964
 """Of a 95 % interval."""
+_HARDEST_FIRST: tuple[Word, ...] = ("loses", "ties", "undecided", "wins")
 
 
 def case_of(claim: Claim, more_calls: tuple[Call, ...] = (), reproduced: Record | None = None) -> Case:
@@ -30,15 +35,10 @@ def case_of(claim: Claim, more_calls: tuple[Call, ...] = (), reproduced: Record 
     Calls entered later stand in for those of the file on the same criterion, a reproduction for what the file says of it.
     """
     task, field = claim.task, claim.field
-    baselines = [own for own in claim.results if own.role == "baseline"]
-    best = next((own for own in baselines if own.is_best), None)
-    hardest = min(baselines, key=_standing, default=None)
-    later = {call.criterion for call in more_calls}
-    calls = tuple(
-        Call(own.criterion, own.word, own.by, str(own.on or "undated"), own.because, own.private)
-        for own in claim.calls
-        if own.criterion not in later
-    )
+    hardest = hardest_of(claim)
+    calls = called(claim)
+    for call in more_calls:
+        calls = with_call(calls, call)
     return Case(
         title=claim.title,
         task=TaskFacts(task.name, task.contest, task.downstream, task.motive, task.measured, task.measure),
@@ -46,14 +46,14 @@ def case_of(claim: Claim, more_calls: tuple[Call, ...] = (), reproduced: Record 
         budget=_budget(claim.budget) if claim.budget else None,
         field=FieldFacts(
             families=tuple(field.families),
-            demanded=DEMANDED[task.contest],
+            demanded=FAIR_FIELD[task.contest],
             tuning=field.tuning,
             tuning_note=field.tuning_note,
             baselines_below=field.baselines_below_reference,
             dictionary_quality=field.dictionary_quality,
             note=field.note,
         ),
-        main=_beat(claim, best or hardest) if hardest else None,
+        main=_beat(claim, _best_of(claim) or hardest) if hardest else None,
         every=_beat(claim, hardest) if hardest else None,
         controls=tuple(_beat(claim, own) for own in claim.results if own.role == "control"),
         rivals=tuple(_beat(claim, own) for own in claim.results if own.role == "rival"),
@@ -71,23 +71,71 @@ def case_of(claim: Claim, more_calls: tuple[Call, ...] = (), reproduced: Record 
             fragile=claim.robustness.fragile,
             note=claim.robustness.note,
         ),
-        calls=(*calls, *more_calls),
+        calls=calls,
     )
+
+
+def called(claim: Claim) -> tuple[Call, ...]:
+    """Give the calls that the claim's own file holds."""
+    return tuple(
+        Call(own.criterion, own.word, own.by, str(own.on or "undated"), own.because, own.private) for own in claim.calls
+    )
+
+
+def hardest_of(claim: Claim) -> Result | None:
+    """Give the result against the hardest of all baselines: the worst word, and of equal words the least sure of a win."""
+    return min(
+        (own for own in claim.results if own.role == "baseline"), key=lambda own: _standing(claim, own), default=None
+    )
+
+
+def _best_of(claim: Claim) -> Result | None:
+    return next((own for own in claim.results if own.is_best), None)
 
 
 def _public(claim: Claim, reproduced: Record | None) -> PublicFacts:
     own = claim.public
-    if reproduced is None:
-        return PublicFacts(own.is_public, own.artefacts, own.reproducible, own.note)
-    note = f"{reproduced}; {own.note}" if own.note else str(reproduced)
-    return PublicFacts(own.is_public, own.artefacts, "no" if reproduced.apart else "yes", note)
+    reproducible, notes = own.reproducible, [own.note] if own.note else []
+    if reproduced is not None and reproduced.claim != claim.evidence_hash:
+        came = f"{reproduced.numbers - reproduced.apart} of {reproduced.numbers} came out"
+        notes.insert(0, f"reproduced before its numbers were edited ({came}); reproduce it again")
+        reproducible = "unknown"
+    elif reproduced is not None:
+        lacking = _not_taken_again(claim)
+        if lacking:
+            notes.insert(0, f"not among these: the numbers against {' and '.join(lacking)}")
+        notes.insert(0, str(reproduced))
+        reproducible = _came_out(own.reproducible, reproduced, is_whole=not lacking)
+    if not any(name.strip() for name in own.artefacts) and reproducible in ("yes", "partly"):
+        reproducible = "unknown"
+    return PublicFacts(own.is_public, own.artefacts, reproducible, "; ".join(notes))
+
+
+def _came_out(said: Reproducible, record: Record, *, is_whole: bool) -> Reproducible:
+    """Give what a reproduction leaves of what the file says; numbers that decide nothing do not make it whole."""
+    if record.apart:
+        return "no"
+    if is_whole:
+        return "yes"
+    return "partly" if said in ("no", "unknown") else said
+
+
+def _not_taken_again(claim: Claim) -> list[str]:
+    """Name the best and the hardest baseline where the evidence is not for their results."""
+    hardest = hardest_of(claim)
+    if hardest is None:
+        return ["any baseline"]
+    deciding = (_best_of(claim) or hardest, hardest)
+    return list(dict.fromkeys(own.against for own in deciding if own not in claim.evidenced))
 
 
 def bounds(own: Result) -> tuple[float, float, str] | None:
     """Give a result's interval with what it stands on, None where the numbers give none.
 
-    From n items a side, shares p and q: difference +- 1.96 sqrt(p (1 - p) / n + q (1 - q) / n), as if the items were
-    different ones; where they are the same and scores agree, the true interval is shorter.
+    From n items a side it is the hybrid score interval of two independent shares: where the items are the same ones and
+    scores agree, the true interval is shorter.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
     """
     if own.difference is None or own.challenger is None or own.defender is None:
         return None
@@ -95,13 +143,23 @@ def bounds(own: Result) -> tuple[float, float, str] | None:
         return own.low, own.high, "interval as in the source"
     if own.n is None:
         return None
-    p, q = own.challenger, own.defender
-    reach = _NORMAL * math.sqrt((p * (1 - p) + q * (1 - q)) / own.n)
-    return own.difference - reach, own.difference + reach, f"as if unpaired, n = {own.n} a side, seeds unknown"
+    ahead, behind = (own.challenger, own.defender) if own.larger_is_better else (own.defender, own.challenger)
+    (p_low, p_high), (q_low, q_high) = _wilson(ahead, own.n), _wilson(behind, own.n)
+    low = own.difference - math.hypot(ahead - p_low, q_high - behind)
+    high = own.difference + math.hypot(p_high - ahead, behind - q_low)
+    return low, high, f"as if unpaired, n = {own.n} a side, seeds unknown"
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """Give Wilson's (1927) score interval of a share of n items."""
+    z2 = _NORMAL**2
+    centre = share + z2 / (2 * n)
+    reach = _NORMAL * math.sqrt((share * (1 - share) + z2 / (4 * n)) / n)
+    return (centre - reach) / (1 + z2 / n), (centre + reach) / (1 + z2 / n)
 
 
 def _beat(claim: Claim, own: Result) -> Beat:
-    found, source = bounds(own), claim.sources[own.source]
+    found, source, word = bounds(own), claim.sources[own.source], _word(claim, own)
     head = f"{own.against}: {own.measure}"
     if own.difference is not None:
         head += f" {own.challenger:g} against {own.defender:g}, difference {own.difference:+.3g}"
@@ -109,21 +167,38 @@ def _beat(claim: Claim, own: Result) -> Beat:
     cited = f"{own.source}{unsure}{f'; {own.note}' if own.note else ''}"
     if found is not None:
         low, high, basis = found
-        word = word_of(low, high, own.margin)
-        return Beat(own.against, word, f"{head} [{low:+.3g}, {high:+.3g}] ({basis}; {cited}): {word}.", own.kind)
+        said = f"{word}, as a win from memory decides nothing" if _is_from_memory(claim, own) else word
+        return Beat(own.against, word, f"{head} [{low:+.3g}, {high:+.3g}] ({basis}; {cited}): {said}.", own.kind)
     if own.stated is None:
-        return Beat(own.against, "undecided", f"{head}; no interval can be given ({cited}).", own.kind)
-    # Whoever says that they lost is believed without an interval; whoever says that they won is not.
-    word = "undecided" if own.stated == "wins" else own.stated
+        return Beat(own.against, word, f"{head}; no interval can be given ({cited}).", own.kind)
     return Beat(own.against, word, f"{head}; the source says '{own.stated}' and gives no interval ({cited}).", own.kind)
 
 
-def _standing(own: Result) -> tuple[float, float]:
-    """Give how surely a result is a win: by the interval's lower end; without one what is stated, as good as unknown."""
+def _word(claim: Claim, own: Result) -> Word:
+    if bounds(own) is None:
+        # Whoever says that they lost is believed without an interval; whoever says that they won is not.
+        return own.stated if own.stated in ("loses", "ties") else "undecided"
+    return "undecided" if _is_from_memory(claim, own) else _by_interval(own)
+
+
+def _by_interval(own: Result) -> Word:
     found = bounds(own)
-    if found is not None:
-        return found[0], own.difference or 0.0
-    return {"loses": -math.inf, "ties": -1e-9}.get(own.stated or "", 0.0), own.difference or 0.0
+    return word_of(found[0], found[1], own.margin) if found else "undecided"
+
+
+def _is_from_memory(claim: Claim, own: Result) -> bool:
+    """Whether a result is a win by its numbers, which nobody has looked up."""
+    return claim.sources[own.source].status == "unverified" and _by_interval(own) == "wins"
+
+
+def _standing(claim: Claim, own: Result) -> tuple[int, float, float]:
+    """Give how surely a result is a win: by its word, then by what its interval leaves above the margin.
+
+    Without an interval, what is stated or two scores alone are as good as a difference that just reaches the margin.
+    """
+    found, word = bounds(own), _word(claim, own)
+    sure = found[0] - own.margin if found else -math.inf if word == "loses" else 0.0
+    return _HARDEST_FIRST.index(word), sure, own.difference or 0.0
 
 
 def _budget(own: ClaimedBudget) -> BudgetFacts:

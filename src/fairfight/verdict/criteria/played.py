@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairfight.records import FAIR_FIELD
 from fairfight.verdict.answer import Compared, SetVerdict, Verdict
 from fairfight.verdict.board import Board
 from fairfight.verdict.budget import budget_of
+from fairfight.verdict.caution import moot_controls, tried_by_side
 from fairfight.verdict.cost import SHARES, spent
 from fairfight.verdict.criteria.case import (
-    DEMANDED,
+    REMOVED,
     Beat,
     BudgetFacts,
     Call,
@@ -23,7 +25,7 @@ from fairfight.verdict.criteria.case import (
 from fairfight.verdict.references import referenced
 from fairfight.verdict.roster import Roster
 
-_REMOVED = "neurons"
+_BARE = "neurons"
 """The dictionary whose latents are the coordinates themselves: the same method on it does without a dictionary."""
 
 
@@ -39,12 +41,12 @@ def case_of(roster: Roster, verdict: Verdict, calls: tuple[Call, ...] = ()) -> C
         main=_beat(verdict.deciding),
         every=_beat(verdict.every.compared),
         controls=tuple(_controls(roster, verdict)),
-        moot_controls=_moot_controls(roster, verdict),
+        moot_controls=moot_controls(roster, verdict.challenger),
         rivals=tuple(_beat(own, _kind(roster, own.defender)) for own in verdict.rivals),
         dictionary=_dictionary(roster, verdict),
         public=PublicFacts(
-            is_public=True,
-            artefacts=("study file", "ledger of every trial with its scores", "code"),
+            is_public=None,
+            artefacts=("study file", "ledger of every trial with its scores"),
             reproducible="yes" if roster.hash else "unknown",
             note=f"study hash {roster.hash[:12]}; the same command plays it again" if roster.hash else "",
         ),
@@ -67,23 +69,28 @@ def _task(roster: Roster) -> TaskFacts:
 
 
 def _field(roster: Roster, verdict: Verdict) -> FieldFacts:
-    entries = roster.on_side("baseline")
+    entries = roster.eligible("baseline")
     families = tuple(dict.fromkeys(entry.contender.family for entry in entries))
-    counts = roster.run.get("configurations", {})
-    tried = {
-        side: sum(counts.get(name, 0) for name, own in roster.contenders.items() if own.side == side)
-        for side in (verdict.question.challenger, verdict.question.defender)
-    }
+    tried = tried_by_side(roster, verdict.question)
+    contest = str(roster.run.get("task", {}).get("contest", "detect"))
     found = referenced(Board.of(roster))
-    peeking = [warning for warning in verdict.warnings if "sealed" in warning]
     return FieldFacts(
         families=families,
-        demanded=DEMANDED[str(roster.run.get("task", {}).get("contest", "detect"))],
-        tuning="equal" if len(set(tried.values())) == 1 else "unequal",
+        demanded=FAIR_FIELD.get(contest),
+        tuning="unknown" if not all(tried.values()) else "equal" if len(set(tried.values())) == 1 else "unequal",
         tuning_note=", ".join(f"{side} {count} configurations" for side, count in tried.items()),
-        baselines_below=(*map(str, found.baselines), *peeking),
+        peeking=tuple(
+            f"{own.name} (AUROC {own.test_auroc:.3f} on '{own.test_set}', {own.train_auroc:.3f} where it was fitted)"
+            for own in verdict.peeking
+        ),
+        incomplete=tuple(
+            f"{name} ({why})"
+            for name, why in (roster.incomplete | roster.barred).items()
+            if roster.contenders[name].side == "baseline"
+        ),
+        baselines_below=tuple(map(str, found.baselines)),
         dictionaries_below=tuple(map(str, found.dictionaries)),
-        dictionary_quality="known" if found.is_known or _has_cards(roster) else "unknown",
+        dictionary_quality="known" if _has_cards(roster) else "unknown",
         note="" if found.is_known else "no reference scores are known for this task and model",
     )
 
@@ -94,23 +101,14 @@ def _has_cards(roster: Roster) -> bool:
 
 
 def _controls(roster: Roster, verdict: Verdict) -> Iterator[Beat]:
-    moot = dict(_moot_controls(roster, verdict))
+    moot = dict(moot_controls(roster, verdict.challenger))
     for own in verdict.controls:
         kind = _kind(roster, own.defender)
         if kind in moot:
             continue
         yield _beat(own, kind)
-        if kind == _REMOVED:
-            yield Beat(
-                own.defender, own.macro.word, "On neurons the method reads the activations themselves.", "removed"
-            )
-
-
-def _moot_controls(roster: Roster, verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    method = roster.contenders[verdict.challenger].method
-    if roster.run.get("reads", {}).get(method) != "codes":
-        return ()
-    return (("shuffled", f"it changes what codes stand for, not the codes, and {method} reads codes alone"),)
+        if kind == _BARE:
+            yield Beat(own.defender, own.macro.word, "On neurons the method reads the activations themselves.", REMOVED)
 
 
 def _kind(roster: Roster, name: str) -> str:
@@ -128,7 +126,8 @@ def _said(own: SetVerdict) -> str:
 def _dictionary(roster: Roster, verdict: Verdict) -> DictionaryFacts:
     name = roster.contenders[verdict.challenger].dictionary
     cards = [card for card in roster.run.get("dictionaries", ()) if card.get("name") == name]
-    kind = roster.kind_of(roster.contenders[verdict.challenger]) or "none"
+    # A card names what a dictionary is, the study how it came here: `given`, `fine_tuned`.
+    kind = str(cards[0]["kind"]) if cards else roster.kind_of(roster.contenders[verdict.challenger]) or "none"
     l0 = [card["l0"] for card in cards if card.get("l0") is not None]
     latents = [card.get("recipe", {}).get("latents") for card in cards]
     known = [own for own in latents if own is not None]
@@ -144,6 +143,7 @@ def _robust(roster: Roster, verdict: Verdict) -> RobustFacts:
         seeds=verdict.seeds,
         dictionary_seeds=verdict.dictionary_seeds,
         attempts=roster.division.earlier_runs + roster.division.earlier_registrations,
+        is_registered=roster.division.word == "closed",
         fragile=tuple(_turned(verdict)),
         note=f"{roster.division.word}: it {roster.division.reason}",
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fairfight.errors import InputError
-from fairfight.verdict.criteria.case import CONTROLS, CRITERIA, SPARSE_KINDS, Beat, Case, Finding
+from fairfight.records import plain
+from fairfight.verdict.criteria.case import CONTROLS, CRITERIA, DENSE_KINDS, SPARSE_KINDS, Beat, Call, Case, Finding
 
 Overall = Literal["YES", "NO", "NOT SHOWN"]
 
@@ -16,6 +17,8 @@ LEAST_COVERAGE = 0.5
 LEAST_SEEDS = 3
 _AGAINST = ("downstream", "constraints", "compute", "beats", "necessary", "dictionary")
 """Criteria whose failure speaks against the claim; a failure of the others leaves it unshown."""
+_SCORED = ("beats", "necessary")
+"""Those of them that stand on the scores."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,15 @@ class Sheet:
 
     title: str
     findings: tuple[Finding, ...]
+    are_scores_void: bool
+    """Whether somebody looked at sealed answers, or dictionaries fall below their reference: then a loss says nothing either."""
     in_particular: Finding
     """Whether this very kind of dictionary is needed, or a cheaper one does as well; other dictionaries count, so this does not."""
 
     @property
     def overall(self) -> Overall:
         """YES: all met or not applicable. NO: the evidence is against one that counts. NOT SHOWN: anything else."""
-        if any(own.status == "not met" and own.criterion in _AGAINST for own in self.findings):
+        if self._against:
             return "NO"
         if all(own.status in ("met", "not applicable") for own in self.findings):
             return "YES"
@@ -39,37 +44,58 @@ class Sheet:
     @property
     def deciding(self) -> tuple[Finding, ...]:
         """The findings that keep it from YES: those that speak against it, else those that leave it open."""
-        against = tuple(own for own in self.findings if own.status == "not met" and own.criterion in _AGAINST)
-        return against or tuple(own for own in self.findings if own.status not in ("met", "not applicable"))
+        return self._against or tuple(own for own in self.findings if own.status not in ("met", "not applicable"))
+
+    @property
+    def _against(self) -> tuple[Finding, ...]:
+        void = _SCORED if self.are_scores_void else ()
+        return tuple(
+            own
+            for own in self.findings
+            if own.status == "not met" and own.criterion in _AGAINST and own.criterion not in void
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
-        found = [
-            own._asdict() | {"means": CRITERIA[own.criterion], "call": own.call._asdict() if own.call else None}
-            for own in self.findings
-        ]
-        particular = self.in_particular._asdict() | {"means": "this kind of dictionary is needed"}
+        found = [plain(own) | {"means": CRITERIA[own.criterion]} for own in self.findings]
+        particular = plain(self.in_particular) | {"means": "this kind of dictionary is needed"}
         return {"title": self.title, "overall": self.overall, "criteria": found, "in_particular": particular}
 
 
 def sheet(case: Case) -> Sheet:
     """Give the criteria of a case, a person's calls entered where the evidence leaves one to a person.
 
+    Evidence may come later than a call and decide: the finding then says that the call no longer counts.
+
     Raises:
-        InputError: a call is on a criterion that does not exist, or that the evidence decides.
+        InputError: a call is on a criterion that does not exist.
     """
     found = {name: judged(case) for name, judged in _JUDGES.items()}
     for call in case.calls:
         if call.criterion not in found:
             raise InputError(f"There is no criterion '{call.criterion}'; there are {', '.join(found)}.")
         own = found[call.criterion]
-        if own.status != "a person's call":
-            raise InputError(
-                f"'{call.criterion}' of {case.title} is no person's call: it is {own.status} by the evidence ({own.evidence}). "
-                "Take the call out, or mend the evidence."
-            )
-        found[call.criterion] = own._replace(status=call.word, call=call)
-    return Sheet(case.title, tuple(found.values()), in_particular(case))
+        if own.status == "a person's call":
+            found[call.criterion] = own._replace(status=call.word, call=call)
+        else:
+            past = f"{call.by}'s call '{call.word}' ({call.on}) does not count, as the evidence decides."
+            found[call.criterion] = own._replace(evidence=f"{own.evidence} {past}")
+    are_void = bool(case.field.dictionaries_below or case.field.peeking)
+    return Sheet(case.title, tuple(found.values()), are_void, in_particular(case))
+
+
+def require_call(found: Sheet, call: Call) -> None:
+    """Refuse a call that a sheet, made with it, had no place for.
+
+    Raises:
+        InputError: the evidence decides the criterion.
+    """
+    own = next(finding for finding in found.findings if finding.criterion == call.criterion)
+    if own.call != call:
+        raise InputError(
+            f"'{call.criterion}' of {found.title} is no person's call: it is {own.status} by the evidence ({own.evidence}). "
+            "Take the call out, or mend the evidence."
+        )
 
 
 def downstream(case: Case) -> Finding:
@@ -118,14 +144,18 @@ def compute(case: Case) -> Finding:
 def fair_field(case: Case) -> Finding:
     """All families that the contest demands, equal tuning, nobody under the reference of their own."""
     own = case.field
-    missing = [family for family in own.demanded if family not in own.families]
+    missing = [family for family in own.demanded or () if family not in own.families]
     parts = [f"played: {', '.join(own.families) or 'no baseline'}"]
     parts += [f"missing: {', '.join(missing)}"] if missing else []
     parts += [f"tuning {own.tuning}{f' ({own.tuning_note})' if own.tuning_note else ''}"]
+    parts += [f"better on sealed texts than on their own: {', '.join(own.peeking)}"] if own.peeking else []
+    parts += [f"left out: {', '.join(own.incomplete)}"] if own.incomplete else []
     parts += [f"baselines below their reference: {', '.join(own.baselines_below)}"] if own.baselines_below else []
     parts += [f"dictionaries below theirs: {', '.join(own.dictionaries_below)}"] if own.dictionaries_below else []
     parts += [own.note] if own.note else []
     evidence = "; ".join(parts) + "."
+    if own.peeking:
+        return Finding("field", "not met", evidence, f"{', '.join(own.peeking)} looked at, mended and played again.")
     if own.baselines_below:
         return Finding("field", "not met", evidence, f"{', '.join(own.baselines_below)} mended and played again.")
     if own.dictionaries_below:
@@ -137,6 +167,9 @@ def fair_field(case: Case) -> Finding:
         )
     if missing:
         return Finding("field", "not met", evidence, f"Baselines of the families {', '.join(missing)}, tuned alike.")
+    if own.incomplete:
+        names = ", ".join(each.partition(" (")[0] for each in own.incomplete)
+        return Finding("field", "not shown", evidence, f"All trials of {names}, within the budget.")
     if own.tuning == "unequal":
         return Finding("field", "not met", evidence, "The same number of configurations for both sides.")
     if own.dictionary_quality == "contested":
@@ -145,6 +178,10 @@ def fair_field(case: Case) -> Finding:
             "a person's call",
             evidence,
             "Dictionaries whose training is described and whose quality is measured.",
+        )
+    if own.demanded is None:
+        return Finding(
+            "field", "not shown", evidence, "Which families of baselines a fair field of this contest contains."
         )
     if own.tuning == "unknown" or own.dictionary_quality == "unknown":
         return Finding("field", "not shown", evidence, "How each side was tuned, and how good the dictionaries are.")
@@ -202,21 +239,29 @@ def in_particular(case: Case) -> Finding:
 def dictionary(case: Case) -> Finding:
     """A sparse decomposition of activations, by its kind and its measured L0."""
     own = case.dictionary
-    measured = f", {own.l0:g} of {own.latents:,} latents active" if own.l0 is not None and own.latents else ""
+    of_all = f" of {own.latents:,}" if own.latents else ""
+    measured = f", {own.l0:g}{of_all} latents active" if own.l0 is not None else ""
     evidence = f"{own.kind}{measured}{f'; {own.note}' if own.note else ''}."
-    if own.kind not in SPARSE_KINDS:
+    if own.kind in DENSE_KINDS:
         return Finding("dictionary", "not met", evidence, "The same result with a sparse dictionary of activations.")
-    if own.l0 is None or own.latents is None:
-        return Finding("dictionary", "met", f"{evidence} Its L0 is not stated.", "")
-    if own.l0 > own.latents / 2:
+    if own.l0 is not None and own.latents is not None and own.l0 > own.latents / 2:
         return Finding("dictionary", "not met", f"{evidence} Over half of the latents are active.", "A sparse code.")
+    if own.kind not in SPARSE_KINDS and (own.l0 is None or own.latents is None):
+        overturn = f"What '{own.kind}' is: its L0 and its number of latents."
+        return Finding("dictionary", "not shown", evidence, overturn)
+    if own.l0 is None:
+        return Finding("dictionary", "met", f"{evidence} Its L0 is not stated.", "")
     return Finding("dictionary", "met", evidence, "")
 
 
 def public(case: Case) -> Finding:
     """The key result is public, with what it takes to do it again."""
     own = case.public
-    evidence = f"Public: {', '.join(own.artefacts) or 'nothing'}; reproducible: {own.reproducible}{f'; {own.note}' if own.note else ''}."
+    head = "At hand" if own.is_public is None else "Public"
+    evidence = f"{head}: {', '.join(own.artefacts) or 'nothing'}; reproducible: {own.reproducible}{f'; {own.note}' if own.note else ''}."
+    if own.is_public is None:
+        overturn = "The run's folder in public, with the data and dictionaries that the study names."
+        return Finding("public", "a person's call", evidence, overturn)
     if not own.is_public:
         return Finding("public", "not met", evidence, "The key result in public.")
     if own.reproducible in ("no", "unknown"):
@@ -245,6 +290,9 @@ def robust(case: Case) -> Finding:
         return Finding("robust", "not met", evidence, "A result over all that was attempted.")
     if own.fragile:
         return Finding("robust", "not met", evidence, f"The same without {', '.join(own.fragile)}.")
+    if own.attempts and not own.is_registered:
+        overturn = "The study registered before its first trial, or a word on what the earlier attempts were."
+        return Finding("robust", "a person's call", evidence, overturn)
     if share is None or (own.seeds or 0) < LEAST_SEEDS or (own.dictionary_seeds or 0) < LEAST_SEEDS:
         return Finding(
             "robust",

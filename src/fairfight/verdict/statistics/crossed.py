@@ -6,8 +6,11 @@ is read off the covariance of the trials under another sample of them; seeds are
 trials beyond what clusters explain. An interval with Satterthwaite's degrees of freedom then knows that three
 dictionary seeds say little about dictionary seeds, which percentiles of a bootstrap do not.
 
+Two levels of a factor are too few for Satterthwaite's degrees: where the one difference between them happens to be small,
+they jump to those of the clusters. There the quantile is the mean of every part's own, weighted by the parts.
+
 Source: the analysis of many readers and many cases by Obuchowski and Rockette (1995), with the degrees of freedom of
-Hillis (2007), carried from one factor of readers to several; Satterthwaite (1946).
+Hillis (2007), carried from one factor of readers to several; Satterthwaite (1946); Cochran (1964) for the weighted mean.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ import numpy as np
 from jaxtyping import Float
 
 from fairfight.errors import EmptyBatchError
+
+_HIGH = 0.975
+_ROUNDING = 1e-9
+"""Of a sum of floats, beside the sum: an error below that is none."""
 
 
 class Estimate(NamedTuple):
@@ -84,7 +91,10 @@ class Crossed:
     """
 
     summands: tuple[Played, ...]
-    clusters: int
+    clusters: float
+    """How many there are, or as many as their unequal classes are worth."""
+    least_error: float = 0.0
+    """Of the mean, where the scores show none but are not known to have none."""
 
     def __post_init__(self) -> None:
         """Refuse what has no error to speak of.
@@ -94,7 +104,7 @@ class Crossed:
         """
         if self.clusters < 2:
             raise EmptyBatchError(
-                f"An error needs two test clusters; found {self.clusters}. Score more examples that are not variants of "
+                f"An error needs two test clusters; found {self.clusters:g}. Score more examples that are not variants of "
                 "one another."
             )
 
@@ -107,17 +117,32 @@ class Crossed:
         """Give the mean over trials with its standard error.
 
         The variance is the sum of the factors' parts, and never less than one of them alone shows. The degrees of
-        freedom are Satterthwaite's: each mean square counts by how much of the variance rests on it.
+        freedom are Satterthwaite's: each mean square counts by how much of the variance rests on it. Where a factor has two
+        levels they are those with which Student's t has the weighted mean of the parts' quantiles (97.5 %).
+
+        A difference that is the same in every cluster and trial, but not zero, shows no error; it is given that of a mean
+        of as many values of its size, either way.
         """
         total = self._total
         terms = [_seeds_term(total), *(term for own in self.summands for term in _dictionary_terms(own))]
         of_clusters = total.cluster_error**2
         remaining = of_clusters - sum(term.of_clusters for term in terms)
         variance = max(remaining + sum(term.seen for term in terms), of_clusters, *(term.seen for term in terms))
+        value, least = float(total.values.mean()), self.least_error**2
+        if variance <= (_ROUNDING * value) ** 2 and value != 0:
+            least = max(least, value**2 / self.clusters)
+        positive = [term for term in terms if term.seen > 0]
         rests = max(remaining, 0.0) ** 2 / self._cluster_degrees
         rests += sum(term.seen**2 / term.degrees for term in terms if term.degrees)
-        degrees = variance**2 / rests if rests > 0 else self._cluster_degrees
-        return Estimate(float(total.values.mean()), float(np.sqrt(variance)), degrees)
+        if rests == 0:
+            degrees = self._cluster_degrees
+        elif any(term.degrees == 1 for term in positive):
+            own = [(max(term.seen - term.of_clusters, 0.0), float(term.degrees)) for term in positive]
+            degrees = _of_weighted_quantile([(of_clusters, self._cluster_degrees), *own])
+        else:
+            # The interaction is subtracted from the variance, so that Satterthwaite's degrees may fall below every part's.
+            degrees = max(variance**2 / rests, min((term.degrees for term in positive), default=0))
+        return Estimate(value, float(np.sqrt(max(variance, least))), float(degrees))
 
     def parts(self) -> Parts:
         """Give what each factor adds to the variance, to see what more of it would buy."""
@@ -144,6 +169,17 @@ class Crossed:
     def _total(self) -> Played:
         means = [own.over_dictionary_seeds for own in self.summands]
         return Played(sum(own.values for own in means), sum(own.spread for own in means))  # pyright: ignore[reportArgumentType]
+
+
+def _of_weighted_quantile(shares: list[tuple[float, float]]) -> float:
+    """Give the degrees with which t's 97.5 % quantile is the mean of the parts' own, weighted by their variance."""
+    from scipy.special import stdtridf, stdtrit
+
+    total = sum(share for share, _ in shares)
+    if total == 0:
+        return 1.0
+    quantile = sum(share / total * float(stdtrit(degrees, _HIGH)) for share, degrees in shares)
+    return max(1.0, float(stdtridf(_HIGH, quantile)))
 
 
 class _Term(NamedTuple):

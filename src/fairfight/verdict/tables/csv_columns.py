@@ -15,13 +15,10 @@ def header(file: Path) -> list[str]:
     """Give the names of a CSV file's columns.
 
     Raises:
-        TableError: the file is no UTF-8 text, or is empty.
+        TableError: the file is no UTF-8 text, is separated by something else than commas, or names a column twice.
     """
     with _opened(file) as source:
-        try:
-            return next(csv.reader(source), [])
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise TableError(f"{file.name}, line 1: {error}. Save it as UTF-8 CSV.") from error
+        return _names(csv.reader(source), file)
 
 
 def cells(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -33,12 +30,12 @@ def cells(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]
     csv.field_size_limit(_LONGEST_CELL)
     with _opened(file) as source:
         reader = csv.reader(source)
-        names = next(reader, [])
+        names = _names(reader, file)
         for column in columns:
             if column not in names:
                 raise TableError(
-                    f"{file.name} has no column '{column}'; it has {', '.join(names) or 'none'}.{nearest(column, names)} Say which "
-                    "column holds what with --map, such as --map task=dataset."
+                    f"{file.name} has no column '{column}'; it has {', '.join(names) or 'none'}.{nearest(column, names)} Name it so, "
+                    "or say which column holds what with --map."
                 )
         places, width = [names.index(column) for column in columns], len(names)
         try:
@@ -62,6 +59,21 @@ def number(cell: str, file: str, line: int, what: str) -> float:
         return float(cell)
     except ValueError:
         raise TableError(f"{file}, line {line}: the {what} is {cell!r}, which is no number. Mend the row.") from None
+
+
+def _names(reader: Iterator[list[str]], file: Path) -> list[str]:
+    try:
+        names = next(reader, [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise TableError(f"{file.name}, line 1: {error}. Save it as UTF-8 CSV.") from error
+    for mark, named in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            raise TableError(
+                f"{file.name} separates its columns by {named}, but commas were expected. Save it with commas; --map cannot help."
+            )
+    if twice := next((name for place, name in enumerate(names) if name and name in names[:place]), None):
+        raise TableError(f"{file.name} has two columns '{twice}', and which of them is meant is a guess. Rename one.")
+    return names
 
 
 def _opened(file: Path):

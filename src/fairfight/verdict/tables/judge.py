@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from fairfight.errors import TableError
+from fairfight.records import plain
 from fairfight.verdict.draws import stream
 from fairfight.verdict.statistics import words
-from fairfight.verdict.statistics.crossed import Estimate
 from fairfight.verdict.statistics.permutation import paired_permutation
 from fairfight.verdict.statistics.several import Adjusted, against_every, holm
 from fairfight.verdict.statistics.words import Word
+from fairfight.verdict.tables.champion import Champion, How, champion
+from fairfight.verdict.tables.compared import Compared, draws_for
 from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.lint import lint
-from fairfight.verdict.tables.pairs import Grid, Pair, clusters_shared, pair
+from fairfight.verdict.tables.pairs import Grid, Units, clusters_shared, pair
 from fairfight.verdict.tables.quiver import quiver
 from fairfight.verdict.tables.score_table import ScoreTable
-
-How = Literal["named", "the only one", "best on validation", "best on the scores themselves"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,7 @@ class Asked:
     margin: float = 0.01
     level: float = 0.95
     draws: int = 10_000
-
-
-class Champion(NamedTuple):
-    """A side's method, and how it came to stand for it."""
-
-    name: str
-    place: int
-    how: How
+    """Of a bootstrap, at least: more where an interval is read further out."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Difference:
     high: float
     level: float
     p: float
-    """Of the word nearest at hand; not adjusted."""
+    """Of the word nearest at hand, off the same chance as the interval; not adjusted."""
     challenger_score: float
     defender_score: float
     ahead: int
@@ -92,12 +83,14 @@ class TableVerdict:
     defender_how: How
     main: Difference
     adjusted_p: float
+    """Times the pairs that the champions were picked from by the scores themselves, then adjusted for the other tables."""
     permutation_p: float
-    """Of any difference at all, by tossing the signs of the clusters' sums; it needs no normal error and knows no margin."""
+    """Of any difference at all, by tossing the signs of the clusters' sums; it needs no normal error and knows no margin.
+    Times the pairs that the champions were picked from."""
     questions: int
     hardest: Difference
     every_p: float
-    """Of beating every baseline: the largest of the single p-values."""
+    """Of beating every baseline: the largest of the single p-values, times what the challenger was picked from."""
     baselines: int
     quivers: QuiverVerdict | None
     own: tuple[Difference, ...]
@@ -108,17 +101,17 @@ class TableVerdict:
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
-        return asdict(self) | {"flaws": [flaw._asdict() for flaw in self.flaws]}
+        return plain(self)
 
 
 def judge_tables(tables: Sequence[ScoreTable], asked: Asked = Asked()) -> list[TableVerdict]:
     """Give the verdict on each table, adjusted for their number by Holm's procedure.
 
     Raises:
-        TableError: a table has a flaw on which no verdict can stand, lacks a side, or its sides share nothing.
-        EmptyBatchError: a table's tasks are all of one cluster.
+        TableError: a table has a flaw on which no verdict can stand, lacks a side, its sides share nothing, or no more
+            than one cluster of tasks.
     """
-    cases = [_Case.of(table, asked) for table in tables]
+    cases = [_Case.of(table, asked, len(tables)) for table in tables]
     adjusted = holm([case.p for case in cases], [asked.level] * len(cases))
     return [_judged(case, own, len(cases)) for case, own in zip(cases, adjusted, strict=True)]
 
@@ -132,89 +125,97 @@ class _Case:
     challenger: Champion
     defender: Champion
     flaws: tuple[Flaw, ...]
+    draws: int
+    _known: dict[tuple[int, int], Compared] = field(default_factory=dict)
 
     @staticmethod
-    def of(table: ScoreTable, asked: Asked) -> _Case:
+    def of(table: ScoreTable, asked: Asked, questions: int) -> _Case:
         grid = Grid.of(table)
         flaws = tuple(lint(grid))
         if fatal := next((flaw for flaw in flaws if flaw.is_fatal), None):
             raise TableError(f"{table.name}: {fatal.found}")
         challenger, defender = (
-            _champion(grid, "dictionary", asked.challenger),
-            _champion(grid, "baseline", asked.defender),
+            champion(grid, "dictionary", asked.challenger),
+            champion(grid, "baseline", asked.defender),
         )
-        return _Case(grid, asked, challenger, defender, flaws)
+        draws = draws_for(asked.draws, asked.level, questions * challenger.picked_from * defender.picked_from)
+        own = _Case(grid, asked, challenger, defender, flaws, draws)
+        if own.main.pair.clusters < 2:
+            what = "the table has" if table.clusters < 2 else f"{challenger.name} and {defender.name} share"
+            raise TableError(
+                f"{table.name}: {what} one task (cluster); an error needs two. Add tasks that share no examples with it."
+            )
+        return own
 
     @property
-    def pair(self) -> Pair:
-        return _paired(self.grid, self.challenger.place, self.defender.place)
+    def picked_from(self) -> int:
+        """Pairs of methods from which the scores that are judged chose one."""
+        return self.challenger.picked_from * self.defender.picked_from
+
+    @property
+    def main(self) -> Compared:
+        return self.against(self.defender.place)
 
     @property
     def p(self) -> float:
-        return words.chances(self.pair.estimate(), self.asked.margin).least
+        """Of the champions, by Bonferroni's adjustment for their choice."""
+        return min(1.0, self.picked_from * self.main.chances(self.asked.margin).least)
 
+    def against(self, place: int) -> Compared:
+        """Give the challenger against a method."""
+        return self.compared(self.challenger.place, place)
 
-def _champion(grid: Grid, side: Literal["dictionary", "baseline"], named: str | None) -> Champion:
-    table = grid.table
-    if named is not None:
-        return Champion(named, table.named(named), "named")
-    places = table.on_side(side)
-    if not places:
-        sides = ", ".join(sorted({method.side for method in table.methods}))
-        raise TableError(
-            f"{table.name} has no method on the {side} side (only {sides}). Say which methods use a dictionary with "
-            "--dictionary 'PATTERN', or map a column of sides (--map side=COLUMN)."
-        )
-    if len(places) == 1:
-        return Champion(table.methods[places[0]].name, places[0], "the only one")
-    seen = grid.scores if table.validation is None else grid.validation
-    means = [float(np.nanmean(seen(place))) for place in places]
-    best = places[int(np.argmax(means))]
-    how: How = "best on the scores themselves" if table.validation is None else "best on validation"
-    return Champion(table.methods[best].name, best, how)
+    def compared(self, ours: int, theirs: int) -> Compared:
+        """Give two methods' comparison; the same one whenever it is asked for, so that it is drawn once."""
+        if (ours, theirs) not in self._known:
+            names = (self.grid.table.methods[ours].name, self.grid.table.methods[theirs].name)
+            self._known[ours, theirs] = self.of_scores(self.grid.scores(ours), self.grid.scores(theirs), names)
+        return self._known[ours, theirs]
 
-
-def _paired(grid: Grid, ours: int, theirs: int) -> Pair:
-    names = (grid.table.methods[ours].name, grid.table.methods[theirs].name)
-    return pair(grid, grid.scores(ours), grid.scores(theirs), names)
+    def of_scores(self, ours: Units, theirs: Units, names: tuple[str, str]) -> Compared:
+        """Give the comparison of any two sets of scores on the table's places."""
+        return Compared(pair(self.grid, ours, theirs, names), (self.grid.table.name, *names), self.draws)
 
 
 def _judged(case: _Case, adjusted: Adjusted, questions: int) -> TableVerdict:
     table, asked = case.grid.table, case.asked
-    main = _difference(case, case.pair, (case.challenger.name, case.defender.name), adjusted.level)
+    level = 1 - (1 - adjusted.level) / case.picked_from
     hardest, chances = _hardest(case)
+    tossed = paired_permutation(case.main.pair.cluster_sums, stream(table.name, "permutation"), draws=asked.draws)
     return TableVerdict(
         table=table.name,
         metric=table.metric.name,
         asked=asked,
         challenger_how=case.challenger.how,
         defender_how=case.defender.how,
-        main=main,
+        main=(main := _difference(case, case.main, level)),
         adjusted_p=adjusted.p,
-        permutation_p=paired_permutation(case.pair.cluster_sums, stream(table.name, "permutation"), draws=asked.draws),
+        permutation_p=min(1.0, case.picked_from * tossed),
         questions=questions,
-        hardest=_difference(
-            case,
-            _paired(case.grid, case.challenger.place, hardest),
-            (case.challenger.name, table.methods[hardest].name),
-            adjusted.level,
-        ),
-        every_p=against_every(chances),
+        hardest=_difference(case, case.against(hardest), level),
+        every_p=min(1.0, case.challenger.picked_from * against_every(chances)),
         baselines=len(chances),
         quivers=_quivers(case, adjusted.level),
         own=tuple(_own_pairs(case)),
         flaws=case.flaws,
-        limits=(*_limits(table), *_unmet(case)),
+        limits=(*_limits(table, main), *_of_choice(case, level), *_unmet(case), *_below_chance(table, main)),
     )
 
 
 def _hardest(case: _Case) -> tuple[int, list[float]]:
-    """Give the baseline that the challenger is least sure to beat, and the chances of wrongly saying so for each."""
+    """Give the baseline that the challenger is least sure to beat, and the chances of wrongly saying so for each.
+
+    Of those that it is not ahead of, the one that is furthest ahead: there the chances differ by noise in a tail.
+    """
     baselines = _met(case) or [case.defender.place]
-    estimates = [_paired(case.grid, case.challenger.place, place).estimate() for place in baselines]
+    table, ours = case.grid.table, case.grid.scores(case.challenger.place)
+    estimates = [pair(case.grid, ours, case.grid.scores(place), ("", "")).estimate() for place in baselines]
     chances = [words.chances(own, case.asked.margin).wins for own in estimates]
-    order = sorted(range(len(baselines)), key=lambda i: (chances[i], -estimates[i].value))
-    return baselines[order[-1]], chances
+    hardness = [
+        (min(p, 0.5), -own.value, table.methods[place].name)
+        for p, own, place in zip(chances, estimates, baselines, strict=True)
+    ]
+    return baselines[hardness.index(max(hardness))], chances
 
 
 def _met(case: _Case) -> list[int]:
@@ -224,37 +225,37 @@ def _met(case: _Case) -> list[int]:
     return [place for place in places if clusters_shared(case.grid, ours, case.grid.scores(place)) > 1]
 
 
-def _difference(case: _Case, own: Pair, names: tuple[str, str], level: float) -> Difference:
-    found: Estimate = own.estimate()
-    low, high = own.interval(level, stream(case.grid.table.name, *names), case.asked.draws)
+def _difference(case: _Case, own: Compared, level: float) -> Difference:
+    found, (low, high) = own.pair, own.interval(level)
     return Difference(
-        challenger=names[0],
-        defender=names[1],
+        challenger=own.names[-2],
+        defender=own.names[-1],
         word=words.word_of(low, high, case.asked.margin),
-        difference=found.value,
+        difference=found.estimate().value,
         low=low,
         high=high,
         level=level,
-        p=words.chances(found, case.asked.margin).least,
-        challenger_score=float(own.ours.mean()),
-        defender_score=float(own.theirs.mean()),
-        ahead=own.wins,
-        units=len(own.cluster),
-        clusters=own.clusters,
-        seeds=own.ours.shape[1],
-        unpaired=own.unpaired,
-        interval_by="Student's t" if own.are_levels_few else "bootstrap",
+        p=own.chances(case.asked.margin).least,
+        challenger_score=float(found.ours.mean()),
+        defender_score=float(found.theirs.mean()),
+        ahead=found.wins,
+        units=len(found.cluster),
+        clusters=found.clusters,
+        seeds=found.ours.shape[1],
+        unpaired=found.unpaired,
+        interval_by=own.interval_by,
     )
 
 
 def _own_pairs(case: _Case) -> Iterator[Difference]:
     if case.asked.challenger or case.asked.defender:
         return
-    names = [method.name for method in case.grid.table.methods]
-    for ours, theirs in case.grid.table.own_pairs:
-        if ours in names and theirs in names:
-            own = _paired(case.grid, names.index(ours), names.index(theirs))
-            yield _difference(case, own, (ours, theirs), case.asked.level)
+    grid, names = case.grid, [method.name for method in case.grid.table.methods]
+    for own in case.grid.table.own_pairs:
+        if set(own) <= set(names):
+            ours, theirs = (names.index(name) for name in own)
+            if clusters_shared(grid, grid.scores(ours), grid.scores(theirs)) > 1:
+                yield _difference(case, case.compared(ours, theirs), case.asked.level)
 
 
 def _quivers(case: _Case, level: float) -> QuiverVerdict | None:
@@ -266,8 +267,34 @@ def _quivers(case: _Case, level: float) -> QuiverVerdict | None:
     if clusters_shared(case.grid, with_dictionaries.scores, without.scores) < 2:
         return None
     names = ("baselines and dictionaries", "baselines")
-    added = _difference(case, pair(case.grid, with_dictionaries.scores, without.scores, names), names, level)
+    added = _difference(case, case.of_scores(with_dictionaries.scores, without.scores, names), level)
     return QuiverVerdict(without.mean, without.order_range, without.full_range, without.tied, added)
+
+
+def _of_choice(case: _Case, level: float) -> Iterator[str]:
+    sides = (case.challenger, case.defender)
+    yield from (limit for own in sides for limit in own.limits)
+    if not any(own.how == "best on the scores themselves" for own in sides):
+        return
+    why = _why_by_scores(case.grid.table)
+    if case.picked_from == 1:
+        yield f"{why}: who stands for a side was chosen by the scores that it is judged by."
+    else:
+        yield (
+            f"{why}: who stands for a side was chosen by the scores that it is judged by, so p-values of that pair are taken "
+            f"times {case.picked_from}, the number of pairs to choose from, and its interval is read at {100 * level:.6g} %."
+        )
+
+
+def _why_by_scores(table: ScoreTable) -> str:
+    if table.without_validation:
+        return f"{table.without_validation} of {len(table)} validation cells are empty, so none was used"
+    return "No validation scores"
+
+
+def _below_chance(table: ScoreTable, main: Difference) -> Iterator[str]:
+    if table.metric.name == "AUROC" and max(main.challenger_score, main.defender_score) < 0.5:
+        yield "Both are worse than chance (an AUROC below 0.5): labels or scores may be turned round, and nobody has won anything."
 
 
 def _unmet(case: _Case) -> Iterator[str]:
@@ -278,18 +305,16 @@ def _unmet(case: _Case) -> Iterator[str]:
         )
 
 
-def _limits(table: ScoreTable) -> list[str]:
+def _limits(table: ScoreTable, main: Difference) -> list[str]:
     found = [
         "Scores, not items: how sure each score is, and which examples differ, cannot be known; what is resampled are tasks."
     ]
-    if len(table.seeds) == 1:
+    if main.seeds == 1:
         found.append("One seed: what another split or another dictionary would give is not in the interval.")
     if not table.are_clusters_known:
         found.append(
             "Tasks are taken as independent; if some share examples, the interval is too short (--clusters FILE)."
         )
-    if table.validation is None and any(len(table.on_side(side)) > 1 for side in ("dictionary", "baseline")):
-        found.append("No validation scores: who stands for a side was chosen by the scores that it is judged by.")
     if table.cost is None:
         found.append("No costs: nothing can be said about a compute budget.")
     return found

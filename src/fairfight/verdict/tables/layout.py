@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from fairfight.errors import TableError
 from fairfight.verdict.tables.score_table import Side
 
 
@@ -20,8 +21,26 @@ class Layout:
     metric: str = "auroc"
 
     def side_of(self, method: str, otherwise: Side = "baseline") -> Side:
-        """Give the side whose pattern a method matches first, or `otherwise`."""
-        for side, patterns in self.patterns.items():
-            if any(fnmatchcase(method, pattern) for pattern in patterns):
-                return side
-        return otherwise
+        """Give the side whose pattern a method matches, else `otherwise`: what the table or its reader knows.
+
+        Raises:
+            TableError: it matches patterns of two sides.
+        """
+        return self.matched(method) or otherwise
+
+    def matched(self, method: str) -> Side | None:
+        """Give the side whose pattern a method matches, None where no pattern speaks of it.
+
+        Raises:
+            TableError: it matches patterns of two sides.
+        """
+        found: dict[Side, str] = {
+            side: pattern
+            for side, patterns in self.patterns.items()
+            for pattern in patterns
+            if fnmatchcase(method, pattern)
+        }
+        if len(found) > 1:
+            said = " and ".join(f"'{pattern}' of the {side} side" for side, pattern in found.items())
+            raise TableError(f"{method} matches {said}, but a method has one side. Narrow one of the patterns.")
+        return next(iter(found), None)

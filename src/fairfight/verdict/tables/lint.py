@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from fairfight.verdict.tables.flaw import Flaw
 from fairfight.verdict.tables.pairs import Grid
 from fairfight.verdict.tables.picked import Picked, many
 from fairfight.verdict.tables.quiver import quiver
-from fairfight.verdict.tables.score_table import ScoreTable
+from fairfight.verdict.tables.score_table import ScoreTable, Side
 
 SAME = 0.01
 """Two sets of scores whose means differ by no more than this on every task are one; a real shift costs several times that."""
@@ -23,7 +23,16 @@ _LAYER = re.compile(r"layer[ _=]*(\d+)", re.IGNORECASE)
 
 def lint(grid: Grid) -> list[Flaw]:
     """Give what is wrong with a table by itself, its reader's findings first."""
-    checks = (duplicates, missing_conditions, missing_seeds, no_validation, ties, layer_mismatch, one_task)
+    checks = (
+        duplicates,
+        missing_conditions,
+        missing_seeds,
+        missing_tasks,
+        no_validation,
+        ties,
+        layer_mismatch,
+        one_task,
+    )
     return [*grid.table.flaws, *(flaw for check in checks for flaw in check(grid))]
 
 
@@ -67,12 +76,33 @@ def missing_seeds(grid: Grid) -> Iterator[Flaw]:
     table = grid.table
     counts = np.array([len(np.unique(table.seed[table.method == place])) for place in range(len(table.methods))])
     if counts.min() < counts.max():
-        fewest = table.methods[int(counts.argmin())].name
+        fewest = min(table.methods[place].name for place in np.flatnonzero(counts == counts.min()))
         yield Flaw(
             "seeds missing",
-            f"{fewest} has {counts.min()} seeds and others {counts.max()}; what it did not play under every seed is left out.",
+            f"{fewest} has {counts.min()} seeds and others {counts.max()}; two methods are compared under the seeds that both have, "
+            "and what one of them did not play under each of these is left out.",
             is_fatal=False,
         )
+
+
+def missing_tasks(grid: Grid) -> Iterator[Flaw]:
+    """Methods that lack tasks that others of their side have: a mean over all that each played compares other tasks."""
+    table = grid.table
+    plays = np.unique(table.method.astype(np.int64) * len(table.tasks) + table.task)
+    method, task = np.divmod(plays, len(table.tasks))
+    played = np.bincount(method, minlength=len(table.methods))
+    for side in get_args(Side):
+        places = sorted(table.on_side(side), key=lambda place: table.methods[place].name)
+        there = len(np.unique(task[np.isin(method, places)]))
+        worst = min(places, key=lambda place: played[place], default=None)
+        if worst is not None and played[worst] < there:
+            lacking = sum(bool(played[place] < there) for place in places)
+            yield Flaw(
+                "tasks missing",
+                f"{lacking} of {len(places)} methods of the {side} side lack tasks that others of it have, most of all "
+                f"{table.methods[worst].name} ({played[worst]} of {there} tasks); methods are compared on tasks that they share.",
+                is_fatal=False,
+            )
 
 
 def no_validation(grid: Grid) -> Iterator[Flaw]:
@@ -81,9 +111,10 @@ def no_validation(grid: Grid) -> Iterator[Flaw]:
         grid.table.validation is None
         and max(len(grid.table.on_side("dictionary")), len(grid.table.on_side("baseline"))) > 1
     ):
+        empty = f"{grid.table.without_validation} of {len(grid.table)} validation cells are empty, so none is used: "
         yield Flaw(
             "no validation scores",
-            f"there are {len(grid.table.on_side('dictionary'))} dictionary methods and {len(grid.table.on_side('baseline'))} baselines, and "
+            f"{empty if grid.table.without_validation else ''}there are {len(grid.table.on_side('dictionary'))} dictionary methods and {len(grid.table.on_side('baseline'))} baselines, and "
             "nothing but the scores themselves to choose by: the best of a side is flattered by that choice.",
             is_fatal=False,
         )
@@ -118,7 +149,8 @@ def layer_mismatch(grid: Grid) -> Iterator[Flaw]:
         return
     sides = np.array([method.side for method in table.methods])[table.method]
     compared = sorted(set(table.condition[sides == "dictionary"].tolist()))
-    for place in table.on_side("baseline") if compared else ():
+    baselines = sorted(table.on_side("baseline"), key=lambda place: table.methods[place].name)
+    for place in baselines if compared else ():
         validation = _by_condition(grid, place)
         there = [own for own in compared if not np.isnan(validation[own])]
         best = int(np.nanargmax(validation))

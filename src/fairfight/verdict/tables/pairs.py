@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fairfight.errors import TableError
-from fairfight.verdict.statistics import words
 from fairfight.verdict.statistics.crossed import Crossed, Estimate, Played
 from fairfight.verdict.tables.score_table import ScoreTable
 
@@ -71,14 +70,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Pair:
-    """The difference of two methods on the units that both played under every seed."""
+    """The difference of two methods on the units that both played under every seed that both have."""
 
     ours: Float[np.ndarray, "unit seed"]
     theirs: Float[np.ndarray, "unit seed"]
     cluster: Int[np.ndarray, " unit"]
     """Numbered without gaps."""
     unpaired: int
-    """Units that only one of them played, or not under every seed."""
+    """Units that one of them did not play, or not under every seed that both have."""
 
     @property
     def differences(self) -> Float[np.ndarray, "unit seed"]:
@@ -89,11 +88,6 @@ class Pair:
     def wins(self) -> int:
         """Units on which the first is ahead on the mean over seeds."""
         return int((self.differences.mean(axis=1) > 0).sum())
-
-    @property
-    def tasks_alike(self) -> int:
-        """Units on which both are level."""
-        return int((self.differences.mean(axis=1) == 0).sum())
 
     @property
     def clusters(self) -> int:
@@ -148,37 +142,62 @@ class Pair:
             found[start : start + count] = totals / (weights @ sizes)
         return found
 
-    def interval(self, level: float, chance: np.random.Generator, draws: int) -> tuple[float, float]:
-        """Give the interval of the mean difference: Student's where levels are few, else percentiles."""
-        if self.are_levels_few:
-            return words.interval(self.estimate(), level)
-        low, high = np.quantile(self.replicates(chance, draws), [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
-
 
 def pair(grid: Grid, ours: Units, theirs: Units, names: tuple[str, str]) -> Pair:
-    """Give the pair of two methods' scores on a table's grid.
+    """Give the pair of two methods' scores on a table's grid, under the seeds that both played anywhere.
 
     Raises:
-        TableError: no unit was played by both under every seed.
+        TableError: no unit was played by both under every such seed.
     """
-    have = [_is_played(own) for own in (ours, theirs)]
-    both = have[0] & have[1]
+    seeds = _shared_seeds(ours, theirs)
+    both = _is_shared(ours, theirs)
     if not both.any():
-        raise TableError(
-            f"{names[0]} and {names[1]} share no task and condition under the same seeds: {int(have[0].sum())} and "
-            f"{int(have[1].sum())} were played. Compare what both played; map the columns that name them (--map)."
-        )
+        raise TableError(_nothing_shared(grid, (ours, theirs), names))
     units = np.flatnonzero(both)
     _, cluster = np.unique(grid.table.cluster[grid.task_of(units)], return_inverse=True)
-    return Pair(ours[units], theirs[units], cluster, int((have[0] ^ have[1]).sum()))
+    somewhere = _is_touched(ours) | _is_touched(theirs)
+    return Pair(ours[units][:, seeds], theirs[units][:, seeds], cluster, int((somewhere & ~both).sum()))
 
 
 def clusters_shared(grid: Grid, ours: Units, theirs: Units) -> int:
     """Give the number of clusters in which both played; a difference has an error from two on."""
-    units = np.flatnonzero(_is_played(ours) & _is_played(theirs))
+    units = np.flatnonzero(_is_shared(ours, theirs))
     return len(np.unique(grid.table.cluster[grid.task_of(units)]))
 
 
-def _is_played(own: Units) -> Bool[np.ndarray, " unit"]:
-    return np.asarray(~np.isnan(own).any(axis=1))
+def _shared_seeds(ours: Units, theirs: Units) -> Bool[np.ndarray, " seed"]:
+    """Say which seeds both played anywhere: a seed of a third method is none that either lacks."""
+    return np.asarray(~np.isnan(ours).all(axis=0) & ~np.isnan(theirs).all(axis=0))
+
+
+def _is_shared(ours: Units, theirs: Units) -> Bool[np.ndarray, " unit"]:
+    seeds = _shared_seeds(ours, theirs)
+    if not seeds.any():
+        return np.zeros(len(ours), dtype=bool)
+    return np.asarray(~np.isnan(ours[:, seeds]).any(axis=1) & ~np.isnan(theirs[:, seeds]).any(axis=1))
+
+
+def _is_touched(own: Units) -> Bool[np.ndarray, " unit"]:
+    """Say which units were played under any seed."""
+    return np.asarray(~np.isnan(own).all(axis=1))
+
+
+def _nothing_shared(grid: Grid, scores: tuple[Units, Units], names: tuple[str, str]) -> str:
+    """Give the reason why two methods share no unit: their seeds, holes under these, or their tasks and conditions."""
+    played = [int(_is_touched(own).sum()) for own in scores]
+    if not (seeds := _shared_seeds(*scores)).any():
+        theirs = [_seeds_named(grid, np.asarray(~np.isnan(own).all(axis=0))) for own in scores]
+        return (
+            f"{names[0]} and {names[1]} share no seed: {names[0]} has {theirs[0]}, and {names[1]} has {theirs[1]}. Compare what "
+            "both played, or map the column that names the seed (--map seed=COLUMN)."
+        )
+    whole = [int((~np.isnan(own[:, seeds]).any(axis=1)).sum()) for own in scores]
+    found = f"{names[0]} and {names[1]} share no task and condition under the same seeds: {played[0]} and {played[1]} were played"
+    if whole != played:
+        found += f", {whole[0]} and {whole[1]} of them under every seed that both have ({_seeds_named(grid, seeds)})"
+    return f"{found}. Compare what both played; map the columns that name them (--map)."
+
+
+def _seeds_named(grid: Grid, seeds: Bool[np.ndarray, " seed"]) -> str:
+    named = [f"'{grid.table.seeds[place]}'" for place in np.flatnonzero(seeds)]
+    return ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")

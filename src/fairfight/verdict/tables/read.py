@@ -48,6 +48,10 @@ def read_tables(path: Path, layout: Layout, cluster_of: Clusters | None = None) 
                 return reader.read(path, layout, cluster_of)
     if path.is_file() and path.suffix.lower() == ".csv":
         return Found([long.read(path, layout, cluster_of)], [])
+    if path.is_file() and path.suffix.lower() in (".tsv", ".tab"):
+        raise TableError(
+            f"{path} separates its columns by tabs, but commas were expected. Save it with commas, as CSV; --map cannot help."
+        )
     raise TableError(
         f"{path} is no run (it holds no run.json) and no layout of scores that is known ({', '.join(known())}). Give a CSV file "
         "with a play a row."
@@ -67,9 +71,13 @@ def read_clusters(file: Path) -> Clusters:
     """
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise TableError(f'{file} is nested too deeply to name clusters. Give {{"task": "cluster", …}}.') from error
     except (OSError, ValueError) as error:
         raise TableError(f'{file} cannot be read as JSON ({error}). Give {{"task": "cluster", …}}.') from error
     found = raw.get("cluster_of", raw) if isinstance(raw, dict) else None
     if not isinstance(found, dict):
         raise TableError(f'{file} holds no JSON object of tasks. Give {{"task": "cluster", …}}.')
+    if odd := next((task for task, own in found.items() if isinstance(own, dict | list)), None):
+        raise TableError(f'{file}: the cluster of \'{odd}\' is no name. Give {{"task": "cluster", …}}.')
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ METRICS = {
 _ROUNDING = 1e-9
 """By how much a sum of floats may step out of a metric's range; found in published files."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move a terminal's cursor or turn its text round: a name with one is not the name that is shown."""
+_COPIED = 20
+"""Rows beyond which validation scores do not equal the scores by chance."""
+
 
 class Method(NamedTuple):
     """A contender of the table."""
@@ -61,7 +67,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Rows as columns of numbers; names stand once each, in the order of their first row."""
+    """Rows as columns of numbers; names stand once each.
+
+    Methods keep the order of their first rows. All else is in order of its names, so that no draw depends on how a file
+    is sorted.
+    """
 
     name: str
     metric: Metric
@@ -75,13 +85,15 @@ class ScoreTable:
     method: Int[np.ndarray, " row"]
     score: Float[np.ndarray, " row"]
     validation: Float[np.ndarray, " row"] | None
-    """None where the table has none."""
+    """None where a row lacks one, or all are the scores themselves."""
     cost: Float[np.ndarray, " row"] | None
     cluster: Int[np.ndarray, " task"]
     """Tasks of one cluster share examples, and are resampled together."""
     are_clusters_known: bool
     own_pairs: tuple[tuple[str, str], ...] = ()
     """Methods that the source itself sets against each other, challenger first."""
+    without_validation: int = 0
+    """Rows whose validation score is missing, where others have one."""
     flaws: tuple[Flaw, ...] = ()
     """What its reader found that the rows no longer show."""
 
@@ -127,14 +139,14 @@ class TableBuilder:
     _method: dict[Method, int] = field(default_factory=dict)
     _places: array = field(default_factory=lambda: array("i"))
     _numbers: array = field(default_factory=lambda: array("d"))
-    _has_validation: bool = True
+    _without_validation: int = 0
     _has_cost: bool = True
 
     def add(self, row: Row, line: int | str) -> None:
         """Add a play of some line of the file, or of a place in it that has a name.
 
         Raises:
-            TableError: its score is no number, or outside the metric's range.
+            TableError: its score is no number, or outside the metric's range, or a name holds a control character.
         """
         method = Method(row.method, row.side)
         self.add_numbers(line, (row.task, row.condition, row.seed), method, (row.score, row.validation, row.cost))
@@ -150,12 +162,16 @@ class TableBuilder:
         score, validation, cost = numbers
         self.check(score, line)
         if validation is None:
-            self._has_validation, validation = False, 0.0
+            self._without_validation, validation = self._without_validation + 1, 0.0
         else:
             self.check(validation, line, "validation score")
         if cost is None:
             self._has_cost, cost = False, 0.0
         task, condition, seed = place
+        if task not in self._task:
+            self._check_name(task, "task", line)
+        if method not in self._method:
+            self._check_name(method.name, "method", line)
         self._places.extend(
             (
                 self._task.setdefault(task, len(self._task)),
@@ -176,12 +192,19 @@ class TableBuilder:
             self._refuse(value, what, line)
 
     def where(self, line: int | str) -> str:
-        """Give the place of a row, for errors."""
-        return f"{self.file}, line {line}" if isinstance(line, int) else f"{self.file}, {line}"
+        """Give the place of a row, for errors; names in it may hold anything."""
+        return _CONTROL.sub("?", f"{self.file}, line {line}" if isinstance(line, int) else f"{self.file}, {line}")
 
     def __post_init__(self) -> None:
         """Widen the metric's range by what rounding may do."""
         self._low, self._high = self.metric.low - _ROUNDING, self.metric.high + _ROUNDING
+
+    def _check_name(self, name: str, what: str, line: int | str) -> None:
+        if found := _CONTROL.search(name):
+            raise TableError(
+                f"{self.where(line)}: the {what} {name[:60]!a} holds the control character U+{ord(found[0]):04X}, which changes how "
+                "it is shown. Take it out of the name."
+            )
 
     def _refuse(self, value: float, what: str, line: int | str) -> NoReturn:
         if value != value:
@@ -209,26 +232,48 @@ class TableBuilder:
         if not self._places:
             raise TableError(f"{self.name} holds no score. Give a table with at least one row.")
         places = np.frombuffer(self._places, dtype=np.int32).reshape(-1, 4)
-        numbers = np.frombuffer(self._numbers, dtype=np.float64).reshape(-1, 3)
+        score, validation, cost = np.frombuffer(self._numbers, dtype=np.float64).reshape(-1, 3).T
+        (tasks, task), (conditions, condition), (seeds, seed) = (
+            _in_order(names, places[:, column])
+            for column, names in enumerate((self._task, self._condition, self._seed))
+        )
+        is_copied = not self._without_validation and len(score) > _COPIED and bool((score == validation).all())
         return ScoreTable(
             name=self.name,
             metric=self.metric,
-            tasks=tuple(self._task),
-            conditions=tuple(self._condition),
-            seeds=tuple(self._seed),
+            tasks=tasks,
+            conditions=conditions,
+            seeds=seeds,
             methods=tuple(self._method),
-            task=places[:, 0],
-            condition=places[:, 1],
-            seed=places[:, 2],
+            task=task,
+            condition=condition,
+            seed=seed,
             method=places[:, 3],
-            score=numbers[:, 0],
-            validation=numbers[:, 1] if self._has_validation else None,
-            cost=numbers[:, 2] if self._has_cost else None,
-            cluster=_clusters(self.name, tuple(self._task), cluster_of),
+            score=score,
+            validation=None if self._without_validation or is_copied else validation,
+            cost=cost if self._has_cost else None,
+            cluster=_clusters(self.name, tasks, cluster_of),
             are_clusters_known=cluster_of is not None,
             own_pairs=own_pairs,
-            flaws=tuple(flaws),
+            without_validation=self._without_validation if self._without_validation < len(score) else 0,
+            flaws=(*flaws, *([_COPY] if is_copied else [])),
         )
+
+
+_COPY = Flaw(
+    "validation is the score itself",
+    "the validation score equals the score in every row, so nothing is chosen by it: whoever is picked by such a column is "
+    "picked by what it is judged by. Map the column of another split, or leave it out.",
+    is_fatal=False,
+)
+
+
+def _in_order(names: Mapping[str, int], places: Int[np.ndarray, " row"]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Give names in order, and each row's place among them."""
+    ordered = sorted(names)
+    rank = np.empty(len(ordered), dtype=np.int32)
+    rank[[names[name] for name in ordered]] = np.arange(len(ordered))
+    return tuple(ordered), rank[places]
 
 
 def _clusters(name: str, tasks: tuple[str, ...], cluster_of: Mapping[str, object] | None) -> Int[np.ndarray, " task"]:

@@ -3,7 +3,7 @@
 task         what was played; joined from several columns with `+`
 method       who played
 score        what it earned
-side         dictionary, baseline, rival or control; or name the dictionary's methods by patterns
+side         dictionary, baseline, rival or control; patterns of methods stand above it
 seed, condition, validation, cost, cluster        where the table has them
 """
 
@@ -88,18 +88,29 @@ def _columns(file: Path, layout: Layout) -> dict[str, list[str]]:
         )
     names = header(file)
     found = {meaning: column.split("+") for meaning, column in layout.columns.items()}
+    for meaning, column in ((meaning, column) for meaning, own in found.items() for column in own):
+        if column not in names:
+            raise TableError(
+                f"{file.name} has no column '{column}'; it has {', '.join(names) or 'none'}.{nearest(column, names)} Say which holds "
+                f"the {meaning}, such as --map {meaning}={_guess(column, names)}."
+            )
     free = [name for name in names if not any(name in taken for taken in found.values())]
     for meaning in MEANINGS:
         known = next((name for name in (meaning, *ALIASES.get(meaning, ())) if name in free), None)
         if meaning not in found and known is not None:
             found[meaning] = [known]
     if missing := [meaning for meaning in NEEDED if meaning not in found]:
-        close = nearest(missing[0], names)
+        close = nearest(missing[0], free)
         raise TableError(
             f"{file.name} has no column for the {', the '.join(missing)}; its columns are {', '.join(names) or 'none'}.{close} Say "
-            f"which it is, such as --map {missing[0]}={names[0] if names else 'COLUMN'}."
+            f"which it is, such as --map {missing[0]}={_guess(missing[0], free)}."
         )
     return found
+
+
+def _guess(word: str, names: Sequence[str]) -> str:
+    """Give the name that `nearest` asks about, for an example that can be typed as it stands."""
+    return nearest(word, names).partition("'")[2].rpartition("'")[0] or "COLUMN"
 
 
 def _by_meaning(columns: Mapping[str, Sequence[str]], row: Sequence[str]) -> dict[str, str]:
@@ -124,14 +135,14 @@ class _Sides:
         if name not in self._known:
             self._known[name] = (Method(name, self._side(name, said, line)), said)
         method, before = self._known[name]
-        if said != before and not self._layout.patterns:
+        if said != before and self._layout.matched(name) is None:
             raise TableError(
                 f"{self._builder.where(line)}: {name} stands on the side '{said}', but on '{before}' above. A method has one side."
             )
         return method
 
     def _side(self, name: str, said: str | None, line: int) -> Side:
-        if said is None or self._layout.patterns:
+        if said is None or self._layout.matched(name):
             return self._layout.side_of(name)
         for side in get_args(Side):
             if said == side:

@@ -47,7 +47,7 @@ def read(path: Path, layout: Layout, cluster_of: Mapping[str, object] | None) ->
     folder = path if path.is_dir() else path.parent
     tables = [_regime(folder, name, layout, cluster_of) for name in _regimes(path)]
     if (folder / "ood.csv").is_file() and (path.is_dir() or path.name == "ood.csv"):
-        tables.append(_paired(folder / "ood.csv", cluster_of))
+        tables.append(_paired(folder / "ood.csv", layout, cluster_of))
     return Found(tables, _misnamed(path, folder))
 
 
@@ -109,9 +109,9 @@ def _row(builder: TableBuilder, line: int, method: Method, task: str, numbers: l
     return Row(task, method.name, method.side, score, condition=named, validation=validation)
 
 
-def _paired(file: Path, cluster_of: Mapping[str, object] | None) -> ScoreTable:
+def _paired(file: Path, layout: Layout, cluster_of: Mapping[str, object] | None) -> ScoreTable:
     builder = TableBuilder("ood", METRICS["auroc"], file.name)
     for line, (task, baseline, sae) in cells(file, ("dataset", *_PAIRED)):
-        builder.add(Row(task, "baseline", "baseline", number(baseline, file.name, line, "score")), line)
-        builder.add(Row(task, "sae", "dictionary", number(sae, file.name, line, "score")), line)
+        builder.add(Row(task, "baseline", layout.side_of("baseline"), number(baseline, file.name, line, "score")), line)
+        builder.add(Row(task, "sae", layout.side_of("sae", "dictionary"), number(sae, file.name, line, "score")), line)
     return builder.table(cluster_of)
