@@ -240,7 +240,7 @@ def dictionary(case: Case) -> Finding:
     """A sparse decomposition of activations, by its kind and its measured L0."""
     own = case.dictionary
     of_all = f" of {own.latents:,}" if own.latents else ""
-    measured = f", {own.l0:g}{of_all} latents active" if own.l0 is not None else ""
+    measured = f", {own.l0:.4g}{of_all} latents active" if own.l0 is not None else ""
     evidence = f"{own.kind}{measured}{f'; {own.note}' if own.note else ''}."
     if own.kind in DENSE_KINDS:
         return Finding("dictionary", "not met", evidence, "The same result with a sparse dictionary of activations.")
