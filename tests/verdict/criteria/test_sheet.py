@@ -105,12 +105,31 @@ CASES = [
     ("dictionary", replace(GOOD, dictionary=DictionaryFacts("topk", 3000.0, 4096)), "not met", "NO"),
     ("public", replace(GOOD, public=PublicFacts(False, (), "no")), "not met", "NOT SHOWN"),
     ("public", replace(GOOD, public=PublicFacts(True, ("paper",), "unknown")), "not shown", "NOT SHOWN"),
+    ("public", replace(GOOD, public=PublicFacts(True, ("paper",), "partly")), "not shown", "NOT SHOWN"),
+    ("public", replace(GOOD, public=PublicFacts(None, ("a run",), "yes")), "a person's call", "NOT SHOWN"),
+    ("dictionary", replace(GOOD, dictionary=DictionaryFacts("somebodys_own", 10.0, 1000)), "met", "YES"),
+    ("dictionary", replace(GOOD, dictionary=DictionaryFacts("somebodys_own", None, 1000)), "not shown", "NOT SHOWN"),
+    ("dictionary", replace(GOOD, dictionary=DictionaryFacts("ica", None, None)), "not shown", "NOT SHOWN"),
+    ("dictionary", replace(GOOD, dictionary=DictionaryFacts("topk", None, None)), "met", "YES"),
+    ("field", _field(demanded=None), "not shown", "NOT SHOWN"),
+    ("field", _field(incomplete=("mlp_probe (seed 2 failed)",)), "not shown", "NOT SHOWN"),
+    ("field", _field(peeking=("probe",)), "not met", "NOT SHOWN"),
+    ("robust", _robust(attempts=3), "a person's call", "NOT SHOWN"),
+    ("robust", _robust(attempts=3, is_registered=True), "met", "YES"),
     ("robust", _robust(usable=1), "not met", "NOT SHOWN"),
     ("robust", _robust(usable=1, big_deal="refusal"), "a person's call", "NOT SHOWN"),
     ("robust", _robust(fragile=("seed 3",)), "not met", "NOT SHOWN"),
     ("robust", _robust(seeds=1), "not shown", "NOT SHOWN"),
     ("robust", _robust(attempted=None, usable=None), "not shown", "NOT SHOWN"),
 ]
+
+
+@pytest.mark.parametrize("void", [{"dictionaries_below": ("sae",)}, {"peeking": ("probe",)}])
+def test_a_loss_says_nothing_where_the_scores_are_void(void):
+    lost = replace(_beaten("loses"), field=replace(GOOD.field, **void))
+    assert _status(lost, "beats") == "not met"
+    assert sheet(lost).overall == "NOT SHOWN"
+    assert sheet(_beaten("loses")).overall == "NO"
 
 
 @pytest.mark.parametrize(("criterion", "case", "status", "overall"), CASES)

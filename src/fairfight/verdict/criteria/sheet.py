@@ -264,7 +264,7 @@ def public(case: Case) -> Finding:
         return Finding("public", "a person's call", evidence, overturn)
     if not own.is_public:
         return Finding("public", "not met", evidence, "The key result in public.")
-    if own.reproducible in ("no", "unknown"):
+    if own.reproducible != "yes":
         return Finding("public", "not shown", evidence, "Code, data and dictionaries, and somebody who has run them.")
     return Finding("public", "met", evidence, "")
 
