@@ -99,7 +99,7 @@ def test_judging_prints_what_belongs_beside_the_tables(call, ledger):
     said = " ".join(out.split())
     for words in (
         "Reconstruction gap",
-        "Is the dictionary necessary? Yes",
+        "Is the dictionary necessary? By the controls that were played, yes",
         "The TPR is at a false positive rate of 5 %",
     ):
         assert words in said

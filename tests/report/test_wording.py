@@ -30,8 +30,14 @@ def needed(planted, tmp_path):
     ("others", "sentence"),
     [
         ({}, ""),
-        ({"random": 0.1}, "Yes, on the mean over test sets: probe[sae] beats probe[random]."),
-        ({"random": 0.1, "pca": 0.2}, "Yes, on the mean over test sets: probe[sae] beats probe[pca], probe[random]."),
+        (
+            {"random": 0.1},
+            "By the controls that were played, yes: probe[sae] beats probe[random] on the mean over test sets.",
+        ),
+        (
+            {"random": 0.1, "pca": 0.2},
+            "By the controls that were played, yes: probe[sae] beats probe[pca], probe[random] on the mean over test sets.",
+        ),
         (
             {"random": 3.0, "pca": 0.2},
             "Not shown: probe[sae] does not beat probe[random] on the mean over test sets. It does beat probe[pca].",
@@ -39,7 +45,7 @@ def needed(planted, tmp_path):
         ({"pca": 0.2}, "Not shown: the method was not played on random directions. It beats probe[pca]."),
         (
             {"random": 0.1, "kmeans": 3.0},
-            "Yes, on the mean over test sets: probe[sae] beats probe[random]. "
+            "By the controls that were played, yes: probe[sae] beats probe[random] on the mean over test sets. "
             "Rivals not beaten under the same method: probe[kmeans].",
         ),
         (
@@ -57,7 +63,7 @@ def test_notes_hold_ties_gaps_controls_and_warnings(planted, tmp_path):
     verdict = judge(planted.build(tmp_path), QUESTION)
     found = "\n".join(notes(verdict))
     assert "Reconstruction gap (AUROC, mean over test sets): reconstruction_probe[sae] minus logistic_probe" in found
-    assert "Is the dictionary necessary? Yes" in found
+    assert "Is the dictionary necessary? By the controls that were played, yes" in found
     assert all(warning in found for warning in verdict.warnings)
     assert "Reconstruction gap" not in "\n".join(notes(verdict, shows_gaps=False))
 

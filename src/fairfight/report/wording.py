@@ -133,7 +133,9 @@ def necessity(verdict: Verdict) -> str:
         )
         sentences += [f"It does beat {', '.join(beaten)}."] if beaten else []
     elif has_random:
-        sentences.append(f"Yes, on the mean over test sets: {verdict.challenger} beats {', '.join(beaten)}.")
+        sentences.append(
+            f"By the controls that were played, yes: {verdict.challenger} beats {', '.join(beaten)} on the mean over test sets."
+        )
     else:
         sentences.append("Not shown: the method was not played on random directions.")
         sentences += [f"It beats {', '.join(beaten)}."] if beaten else []

@@ -140,7 +140,7 @@ class Verdict:
     gaps: tuple[Compared, ...]
     """Probe on a contestant dictionary's reconstruction against the same probe on the activations, AUROC."""
     controls: tuple[Compared, ...]
-    """The challenger against the same method on control dictionaries: is this dictionary necessary?"""
+    """The challenger against the same method on control dictionaries that can show something: is this one necessary?"""
     rivals: tuple[Compared, ...]
     """The challenger against the same method on rival dictionaries, such as k-means: contestants, not controls."""
     delong: Mapping[str, DeLong | str]

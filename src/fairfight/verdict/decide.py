@@ -14,7 +14,7 @@ from fairfight.study import Question
 from fairfight.verdict.answer import Achieved, Compared, Costs, Hardest, Sensitivity, SetSize, SetVerdict, Verdict
 from fairfight.verdict.board import MACRO, Board, Metric
 from fairfight.verdict.budget import AtShare, Budgeted, budget_of, charges, held_to_budget, over_budget
-from fairfight.verdict.caution import peeking, warnings_about
+from fairfight.verdict.caution import moot_controls, peeking, warnings_about
 from fairfight.verdict.cost import DICTIONARY_SHARE, Spent, break_even, spent
 from fairfight.verdict.left_out import differences_without
 from fairfight.verdict.roster import Entry, Roster, read_roster
@@ -147,7 +147,7 @@ def _judged(case: _Case, adjusted: Adjusted, questions: int) -> Verdict:
         operating_point=board.point,
         achieved=_achieved(roster, challenger, defender, board.point),
         gaps=_gaps(roster, compare),
-        controls=_same_method(roster, challenger, compare, "control"),
+        controls=_controls(roster, challenger, compare),
         rivals=_same_method(roster, challenger, compare, "rival"),
         delong=_delong(roster, challenger, defender),
         random_controls=tuple(e.name for e in roster.on_side("control") if roster.kind_of(e.contender) == "random"),
@@ -233,6 +233,12 @@ def _gaps(roster: Roster, compare: _Comparisons) -> tuple[Compared, ...]:
 def _same_method(roster: Roster, challenger: Entry, compare: _Comparisons, side: Side) -> tuple[Compared, ...]:
     others = [entry for entry in roster.on_side(side) if entry.contender.method == challenger.contender.method]
     return tuple(compare(challenger.name, entry.name) for entry in others if entry.name != challenger.name)
+
+
+def _controls(roster: Roster, challenger: Entry, compare: _Comparisons) -> tuple[Compared, ...]:
+    moot = dict(moot_controls(roster, challenger.name))
+    found = _same_method(roster, challenger, compare, "control")
+    return tuple(own for own in found if roster.kind_of(roster.contenders[own.defender]) not in moot)
 
 
 def _delong(roster: Roster, challenger: Entry, defender: Entry) -> dict[str, DeLong | str]:

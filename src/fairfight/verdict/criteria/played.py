@@ -101,11 +101,8 @@ def _has_cards(roster: Roster) -> bool:
 
 
 def _controls(roster: Roster, verdict: Verdict) -> Iterator[Beat]:
-    moot = dict(moot_controls(roster, verdict.challenger))
     for own in verdict.controls:
         kind = _kind(roster, own.defender)
-        if kind in moot:
-            continue
         yield _beat(own, kind)
         if kind == _BARE:
             yield Beat(own.defender, own.macro.word, "On neurons the method reads the activations themselves.", REMOVED)
