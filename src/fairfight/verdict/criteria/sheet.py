@@ -278,7 +278,7 @@ def robust(case: Case) -> Finding:
         parts.append(f"{own.usable} of {own.attempted} {own.what}")
     parts += [f"{own.seeds} split seeds"] if own.seeds is not None else ["seeds not stated"]
     parts += [f"{own.dictionary_seeds} dictionary seeds"] if own.dictionary_seeds is not None else []
-    parts += [f"{own.attempts} earlier attempts"] if own.attempts is not None else []
+    parts += [f"{own.attempts} earlier attempt{'' if own.attempts == 1 else 's'}"] if own.attempts is not None else []
     parts += [f"did not survive: {', '.join(own.fragile)}"] if own.fragile else []
     parts += [own.note] if own.note else []
     evidence = "; ".join(parts) + "."
