@@ -85,7 +85,7 @@ def _field(roster: Roster, verdict: Verdict) -> FieldFacts:
         ),
         incomplete=tuple(
             f"{name} ({why})"
-            for name, why in (roster.incomplete | roster.barred).items()
+            for name, why in {**roster.incomplete, **roster.barred}.items()
             if roster.contenders[name].side == "baseline"
         ),
         baselines_below=tuple(map(str, found.baselines)),
