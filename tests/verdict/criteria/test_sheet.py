@@ -161,5 +161,8 @@ def test_what_the_evidence_decides_nobody_calls():
     assert any("A. Judge's call 'met' (2026-01-01) does not count" in own.evidence for own in found.findings)
     with pytest.raises(InputError, match="'beats' of a good case is no person's call: it is not met"):
         require_call(found, call)
+    with pytest.raises(InputError) as refused:
+        require_call(found, call)
+    assert "does not count" not in str(refused.value)
     with pytest.raises(InputError, match="no criterion 'fun'"):
         sheet(replace(GOOD, calls=(call._replace(criterion="fun"),)))

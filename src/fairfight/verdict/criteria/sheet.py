@@ -78,8 +78,7 @@ def sheet(case: Case) -> Sheet:
         if own.status == "a person's call":
             found[call.criterion] = own._replace(status=call.word, call=call)
         else:
-            past = f"{call.by}'s call '{call.word}' ({call.on}) does not count, as the evidence decides."
-            found[call.criterion] = own._replace(evidence=f"{own.evidence} {past}")
+            found[call.criterion] = own._replace(evidence=own.evidence + _overtaken(call))
     are_void = bool(case.field.dictionaries_below or case.field.peeking)
     return Sheet(case.title, tuple(found.values()), are_void, in_particular(case))
 
@@ -92,10 +91,15 @@ def require_call(found: Sheet, call: Call) -> None:
     """
     own = next(finding for finding in found.findings if finding.criterion == call.criterion)
     if own.call != call:
+        evidence = own.evidence.removesuffix(_overtaken(call))
         raise InputError(
-            f"'{call.criterion}' of {found.title} is no person's call: it is {own.status} by the evidence ({own.evidence}). "
+            f"'{call.criterion}' of {found.title} is no person's call: it is {own.status} by the evidence ({evidence}). "
             "Take the call out, or mend the evidence."
         )
+
+
+def _overtaken(call: Call) -> str:
+    return f" {call.by}'s call '{call.word}' ({call.on}) does not count, as the evidence decides."
 
 
 def downstream(case: Case) -> Finding:
