@@ -202,7 +202,7 @@ def adjustment(verdict: Verdict) -> str:
     """Give how intervals were made and adjusted as a sentence."""
     own = verdict.macro
     made = (
-        f"Intervals at {percent(round(verdict.level, 6))}, clusters and seeds crossed (Student's t, {own.degrees:.0f} degrees of freedom on the "
+        f"Intervals at {percent(round(verdict.level, 6))}, clusters and seeds crossed (Student's t, {own.degrees_of_freedom:.0f} degrees of freedom on the "
         "mean)"
     )
     if verdict.questions == 1:

@@ -28,10 +28,10 @@ class SetVerdict:
     high: float
     challenger_score: float
     defender_score: float
-    error: float
-    """Standard error of the difference, over clusters and seeds."""
-    degrees: float
-    """Degrees of freedom of that error: few where few seeds make most of it."""
+    standard_error: float
+    """Of the difference, over clusters and seeds."""
+    degrees_of_freedom: float
+    """Of that error: few where few seeds make most of it."""
     p: float
     """Of the word nearest at hand (wins, loses or ties), were it not so; not adjusted."""
 
