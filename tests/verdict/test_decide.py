@@ -227,7 +227,7 @@ def test_one_trial_against_one_is_set_beside_delongs_test_or_says_why_not(plante
     )
     own = single.delong["in_distribution"]
     assert own.difference == pytest.approx(single.sets["in_distribution"].difference, abs=1e-12)
-    assert own.error == pytest.approx(single.sets["in_distribution"].error, rel=1e-6)
+    assert own.error == pytest.approx(single.sets["in_distribution"].standard_error, rel=1e-6)
     assert "misplaced" in single.delong["unseen_families"]
     clustered = judge(planted.build(tmp_path / "2", planted.World(skills=skills, seeds=1)), QUESTION)
     assert "takes independent examples" in clustered.delong["in_distribution"]
