@@ -147,3 +147,36 @@ def test_a_log_that_was_edited_is_named_with_its_line(call):
     assert (code, out) == (1, "")
     assert "registrations.jsonl, line 1, was edited" in " ".join(err.split())
     assert "Traceback" not in err
+
+
+RESULT = """
+[[results]]
+against = "mean_difference"
+role = "baseline"
+is_best = true
+measure = "macro AUROC"
+challenger = {challenger}
+defender = {defender}
+source = "run"
+[public]
+is_public = true
+artefacts = ["study file"]
+reproducible = "unknown"
+[evidence]
+source = "run"
+study = "study.toml"
+challenger = "best_latent[sae]"
+"""
+
+
+def test_a_claim_plays_its_study_and_takes_its_numbers_from_the_run(call):
+    docket = Path(__file__).parents[2] / "docket" / "minilm_harmful_intent.toml"
+    head = docket.read_text().partition("[[results]]")[0]
+    Path("mine.toml").write_text(head + RESULT.format(challenger=0.0, defender=0.0))
+    code, out, _ = call("reproduce", "mine.toml", "--json", "--no-record")
+    found = {own["what"]: own["found"] for own in json.loads(out)["numbers"]}
+    assert (code, set(found)) == (1, {"challenger", "defender"})
+    Path("mine.toml").write_text(head + RESULT.format(**found))
+    code, out, _ = call("reproduce", "mine.toml", "--json")
+    assert (code, json.loads(out)["agrees"]) == (0, True)
+    assert Path("mine.reproduced.jsonl").is_file()
